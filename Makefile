@@ -1,0 +1,46 @@
+# `make demo` and `make test` each set up .venv from nothing and do the whole job.
+
+PYTHON ?= python3
+METHOD ?= adnet
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: help demo test test-slow lint clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo       train $(METHOD) on the built-in phantom, segment held-out subjects (METHOD=name for another)"
+	@echo "make test       lint, types and fast tests"
+	@echo "make test-slow  slow tests, and those on real scans when FEWSHOT_DATA names their folder"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove .venv and everything that tools leave behind"
+
+demo: .venv/.runtime
+	$(BIN)/python -m common.demo --bundle bundles/$(METHOD)
+
+test: lint
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --durations 10 \
+		-m "not slow and not gpu and not real_data and not monai_label"
+
+test-slow: .venv/.development
+	$(BIN)/python -m pytest --durations 10 -m "(slow or real_data) and not gpu and not monai_label"
+
+lint: .venv/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps keep a second call from installing again.
+.venv/.runtime: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/.development: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable ".[dev]"
+	touch $@

@@ -1,0 +1,122 @@
+"""``fewshot``: each verb builds and runs a bundle's configuration or calls one function of ``common``.
+
+Heavy packages are loaded inside the verbs, so that ``fewshot --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Few-shot medical image segmentation bundles.")
+supervoxels_app = typer.Typer(no_args_is_help=True, help="Supervoxels, the pseudo-labels of training.")
+app.add_typer(supervoxels_app, name="supervoxels")
+
+Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/adnet.")]
+Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
+
+
+@app.command()
+def train(
+    bundle: Bundle,
+    dataset_dir: Annotated[
+        str, typer.Option(help="Folder of scans, labels optional; phantom is built in.")
+    ] = "phantom",
+    config: Overlays = "",
+    resume: Annotated[bool, typer.Option(help="Continue from the newest checkpoint.")] = False,
+) -> None:
+    """Train without labels on your own scans."""
+    _run(bundle, ["train"], config, "train", {"dataset_dir": dataset_dir, "resume": resume})
+
+
+@app.command()
+def evaluate(
+    bundle: Bundle,
+    dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
+    config: Overlays = "",
+    fold: Annotated[int, typer.Option(help="Fold whose queries are scored.")] = 0,
+) -> None:
+    """Score a trained bundle under EP1 and EP2, case by case."""
+    overlays = ",".join(part for part in (config, "evaluate") if part)
+    _run(bundle, ["train"], overlays, "train", {"dataset_dir": dataset_dir, "fold": fold})
+
+
+@app.command()
+def segment(
+    bundle: Bundle,
+    support_image: Annotated[str, typer.Option(help="Annotated scan; several separated by commas.")],
+    support_label: Annotated[str, typer.Option(help="Its label map; one drawn slice is enough.")],
+    image: Annotated[str, typer.Option(help="Scan to segment; several separated by commas.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
+    config: Overlays = "",
+    organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
+    query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
+    confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
+) -> None:
+    """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
+    overrides: dict[str, Any] = {
+        "support_image": support_image,
+        "support_label": support_label,
+        "image": image,
+        "output_dir": str(output_dir),
+        "confidence": confidence,
+    }
+    if organs is not None:
+        overrides["organs"] = _integers(organs, "--organs")
+    if query_slices is not None:
+        overrides["query_slices"] = _integers(query_slices, "--query-slices")
+        overrides["protocol"] = "ep1"
+    _run(bundle, ["inference"], config, "infer", overrides)
+
+
+@supervoxels_app.command()
+def preview(
+    image: Annotated[Path, typer.Option(help="Scan.")],
+    output: Annotated[Path, typer.Option(help="PNG to write.")],
+    bundle: Bundle = Path("bundles/adnet"),
+    config: Overlays = "",
+) -> None:
+    """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
+    from .errors import guard
+
+    guard(_preview, image, output, bundle, config)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:
+    from .errors import guard
+    from .workflow import bundle_workflow
+
+    configs = base + [name.strip() for name in config.split(",") if name.strip()]
+    workflow = guard(bundle_workflow, bundle, configs, kind, **overrides)
+    guard(workflow.run)
+
+
+def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
+    from .supervoxels.preview import preview as draw
+    from .workflow import bundle_workflow
+
+    configs = ["train"] + [name.strip() for name in config.split(",") if name.strip()]
+    workflow = bundle_workflow(bundle, configs)
+    parser = workflow.parser
+    item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
+    min_size = parser.get_parsed_content("supervoxel_min_size")
+    print(draw(item["image"], item["supervoxels"], output, min_size))
+
+
+def _integers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{option} takes whole numbers separated by commas, got {text!r}") from None
+
+
+if __name__ == "__main__":
+    main()

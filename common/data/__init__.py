@@ -1,0 +1,28 @@
+"""Datasets: datalists, the built-in phantom, published folds and the cache of prepared volumes."""
+
+from __future__ import annotations
+
+from .cache import VolumeCache, intensity_statistics
+from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
+from .folds import Fold, excluded_labels, make_folds, published_fold, split, training_items
+from .phantom import cache_folder, make_phantom
+from .queries import query_items, support_files
+
+__all__ = [
+    "Fold",
+    "VolumeCache",
+    "cache_folder",
+    "exclude_subjects",
+    "excluded_labels",
+    "intensity_statistics",
+    "label_names",
+    "load_datalist",
+    "make_folds",
+    "make_phantom",
+    "published_fold",
+    "query_items",
+    "select_subjects",
+    "split",
+    "support_files",
+    "training_items",
+]

@@ -1,0 +1,283 @@
+"""Disk cache of prepared training volumes, keyed by what the files hold and by the transforms' parameters."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import math
+import multiprocessing
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor, PersistentDataset
+from monai.transforms import Compose, Transform
+from monai.transforms.traits import RandomizableTrait
+from tqdm import tqdm
+
+
+class VolumeCache(PersistentDataset):
+    """MONAI PersistentDataset whose keys see file contents and parameters, and which `fill()` computes in parallel.
+
+    MONAI's own keys see the path only, and its first read returns more metadata than every later one. Here an item is
+    always the same plain dictionary: the transforms' tensors without metadata (floating point as float32), `affine`
+    `(4, 4)` float64 of the prepared image, `subject` and `filename`.
+
+    Args:
+        data: items such as `{"image": path, "label": path, "subject": name}`.
+        transform: deterministic MONAI transforms. Their parameters are taken now, so pass them unused: some change
+            when they are called. A class attribute `algorithm_version` marks a change of code.
+        cache_dir: folder of the cache, made where missing; several datasets may share it.
+        num_workers: processes of `fill()`; None: the cores, shared among the ranks; 0 or 1: this process.
+        progress: show a bar while filling.
+
+    Raises:
+        ValueError: a transform is random, is not a MONAI transform or cannot be pickled, or `cache_dir` is a file.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Compose | Sequence[Callable[..., Any]],
+        cache_dir: str | Path,
+        num_workers: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        folder = Path(cache_dir).expanduser().absolute()
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"cache_dir {folder} is a file: set it to a folder")
+        super().__init__(data=data, transform=transform, cache_dir=folder)
+        self.folder = folder
+        self.num_workers = num_workers
+        self.progress = progress
+        self.transform_hash = _hash_transforms(self.transform)
+        self._pickled_transform = pickle.dumps(self.transform)
+        self._paths: dict[int, Path] = {}
+
+    def fill(self) -> None:
+        """Compute and store what is missing; continues where an interrupted run stopped.
+
+        Under `torch.distributed` every rank computes its share (item i belongs to rank i mod world size), and all
+        leave together.
+
+        Raises:
+            RuntimeError: an item could not be prepared (the message names its file), or a worker process died.
+            OSError: the disk is full; nothing half-written stays behind.
+        """
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank = torch.distributed.get_rank() if distributed else 0
+        world_size = torch.distributed.get_world_size() if distributed else 1
+        missing = [index for index in range(rank, len(self.data), world_size) if not self.path(index).is_file()]
+        with tqdm(total=len(missing), desc="preparing volumes", disable=not (self.progress and missing)) as bar:
+            for _ in self._compute(missing, max(1, (os.cpu_count() or 1) // world_size)):
+                bar.update()
+        if distributed:
+            torch.distributed.barrier()
+
+    def path(self, index: int) -> Path:
+        """File that holds item `index`; its name is the key."""
+        if index not in self._paths:
+            self._paths[index] = self.folder / f"{_hash_item(self.data[index], self.transform_hash)}.pt"
+        return self._paths[index]
+
+    def set_data(self, data: Sequence[Mapping[str, Any]]) -> None:
+        """Change the items; the files stay, since a key never goes stale."""
+        self.data = data
+        self._paths = {}
+
+    def _transform(self, index: int) -> dict[str, Any]:
+        path, item = self.path(index), self.data[index]
+        if not path.is_file():
+            _prepare(pickle.loads(self._pickled_transform), item, path, remaining=1)
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is damaged: delete it, it will be made again")
+        stored = torch.load(path, weights_only=True)
+        # Strings come from the item: the same scan may lie in another folder today.
+        strings = {key: item[key] for key, value in stored.items() if isinstance(value, str) and key in item}
+        return {**stored, **strings, "filename": str(item["image"])} if "image" in item else {**stored, **strings}
+
+    def _compute(self, missing: Sequence[int], cores: int) -> Iterator[None]:
+        jobs = [(self.data[index], self.path(index), len(missing) - done) for done, index in enumerate(missing)]
+        workers = min(len(jobs), cores if self.num_workers is None else self.num_workers)
+        # A daemonic process may not have children.
+        if workers <= 1 or multiprocessing.current_process().daemon:
+            transform = pickle.loads(self._pickled_transform)
+            for job in jobs:
+                _prepare(transform, *job)
+                yield
+            return
+        executor = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _start_worker, (self._pickled_transform,)
+        )
+        try:
+            for future in as_completed([executor.submit(_prepare_in_worker, *job) for job in jobs]):
+                future.result()
+                yield
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process died while preparing volumes (out of memory, or a script without "
+                '`if __name__ == "__main__":`): set num_workers to 1'
+            ) from error
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image") -> tuple[float, float]:
+    """Mean and population standard deviation over all voxels of all images, summed in float64.
+
+    Args:
+        dataset: items with a tensor or array of any shape under `key`, for example a `VolumeCache`.
+        key: entry to read.
+
+    Raises:
+        ValueError: the dataset is empty.
+    """
+    count, mean, squares = 0, 0.0, 0.0
+    for item in dataset:
+        voxels = torch.as_tensor(item[key]).double()
+        size, centre = voxels.numel(), float(voxels.mean())
+        shift = centre - mean
+        squares += float((voxels - centre).square().sum()) + shift**2 * count * size / (count + size)
+        mean += shift * size / (count + size)
+        count += size
+    if count == 0:
+        raise ValueError("intensity statistics need at least one image, the dataset is empty")
+    return mean, math.sqrt(squares / count)
+
+
+def _hash_transforms(compose: Compose) -> str:
+    digest = hashlib.sha256(repr(compose.lazy).encode())
+    for transform in compose.flatten().transforms:
+        name = type(transform).__name__
+        if isinstance(transform, RandomizableTrait) or not isinstance(transform, Transform):
+            raise ValueError(f"the cache takes deterministic MONAI transforms, got {name}: apply it after loading")
+        buffer = io.BytesIO()
+        # Without the memo equal parameters give equal bytes, whether or not they are one object.
+        pickler = pickle.Pickler(buffer, protocol=4)
+        pickler.fast = True
+        try:
+            pickler.dump(transform)
+        except (pickle.PicklingError, AttributeError, TypeError, RecursionError, ValueError) as error:
+            raise ValueError(
+                f"{name} cannot be pickled ({_one_line(error)}): use named functions instead of lambdas"
+            ) from error
+        digest.update(buffer.getvalue())
+        digest.update(repr(getattr(transform, "algorithm_version", None)).encode())
+    return digest.hexdigest()
+
+
+def _hash_item(item: Mapping[str, Any], transform_hash: str) -> str:
+    digest = hashlib.sha256(transform_hash.encode())
+    for key in sorted(item):
+        digest.update(f"\0{key}\0".encode())
+        values = item[key] if isinstance(item[key], list | tuple) else [item[key]]
+        for value in values:
+            # A subject may be called like a file in the working directory.
+            is_path = key != "subject" and isinstance(value, str | os.PathLike) and Path(value).exists()
+            digest.update(_hash_files(Path(value)) if is_path else repr(value).encode())
+    return digest.hexdigest()[:40]
+
+
+def _hash_files(path: Path) -> bytes:
+    """Digest of a file, or of all files of a folder (a DICOM series) with their names."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        parts = [file.relative_to(path).as_posix().encode() + _hash_files(file) for file in files]
+        return hashlib.sha256(b"\0".join(parts)).digest()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def _prepare(transform: Compose, item: Mapping[str, Any], path: Path, remaining: int) -> None:
+    """Transform one item and store it; `remaining` counts it and those after it, for the message of a full disk."""
+    with _one_thread():
+        try:
+            prepared = _plain(transform(dict(item)))
+        except Exception as error:
+            root: BaseException = error
+            while root.__cause__ is not None:
+                root = root.__cause__
+            source = item.get("image", item)
+            raise RuntimeError(f"{source} could not be prepared: {type(root).__name__}: {_one_line(root)}") from error
+    _store(prepared, path, remaining)
+
+
+def _store(prepared: dict[str, Any], path: Path, remaining: int) -> None:
+    buffer = io.BytesIO()
+    torch.save(prepared, buffer)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(buffer.getbuffer())
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        needed = remaining * buffer.getbuffer().nbytes / 2**20
+        raise OSError(
+            errno.ENOSPC,
+            f"no space left in {path.parent}: {remaining} volumes need about {needed:.0f} MB; "
+            "free space or set cache_dir to another disk",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _plain(output: Any) -> dict[str, Any]:
+    """Tensors without metadata, numbers and strings: what `torch.load(weights_only=True)` reads."""
+    if not isinstance(output, Mapping):
+        raise TypeError(f"the transforms must return one dictionary per item, got {type(output).__name__}")
+    plain: dict[str, Any] = {}
+    if isinstance(output.get("image"), MetaTensor):
+        plain["affine"] = output["image"].affine.detach().cpu().double().clone()
+    for key, value in output.items():
+        if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+            tensor = value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value)
+            tensor = tensor.detach().cpu()
+            tensor = tensor.float() if tensor.is_floating_point() else tensor
+            # A copy, since a view would be saved with all of its storage.
+            plain[key] = tensor.clone(memory_format=torch.contiguous_format)
+        elif isinstance(value, str | int | float):
+            plain[key] = value
+        else:
+            raise TypeError(f"{key!r} is a {type(value).__name__}: return tensors, arrays, numbers or strings")
+    return plain
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Same bits in this process as in a worker: sums depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+_worker_transform: Compose
+
+
+def _start_worker(pickled_transform: bytes) -> None:
+    global _worker_transform
+    _worker_transform = pickle.loads(pickled_transform)
+    torch.set_num_threads(1)
+
+
+def _prepare_in_worker(item: Mapping[str, Any], path: Path, remaining: int) -> None:
+    _prepare(_worker_transform, item, path, remaining)

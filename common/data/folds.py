@@ -1,0 +1,183 @@
+"""Cross-validation folds and the two training settings of the few-shot papers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InputError
+from .datalists import Item, SubjectId, exclude_subjects, natural_key, select_subjects
+
+FOLDS = 5
+
+# Patient numbers as published; SABS counts its 30 scans (img0001-0010, 0021-0040) from 0 in the order of their names.
+PUBLISHED_SUBJECTS: dict[str, list[int]] = {
+    "chaos": [1, 2, 3, 5, 8, 10, 13, 15, 19, 20, 21, 22, 31, 32, 33, 34, 36, 37, 38, 39],
+    "sabs": list(range(30)),
+    "mscmr": list(range(1, 36)),
+}
+
+# Setting 2: one training per group, without the slices that show any organ of the group.
+SETTING_2_GROUPS: dict[str, tuple[str, ...]] = {
+    "kidneys": ("right kidney", "left kidney"),
+    "liver_spleen": ("liver", "spleen"),
+}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold: the subjects that are segmented and the one that shows how; neither is trained on."""
+
+    queries: Sequence[SubjectId]
+    support: SubjectId
+
+
+def published_fold(dataset: str, fold: int, support_rule: Literal["wrap", "last"] = "wrap") -> Fold:
+    """Queries and support of a published fold.
+
+    Args:
+        dataset: "chaos", "sabs" or "mscmr".
+        fold: 0 to 4.
+        support_rule: which member of the fold is the support; they differ in fold 4 only. "wrap": the first subject
+            of the next fold (ALPNet code, ADNet Fig. 3). "last": the highest number (released ADNet code).
+
+    Returns:
+        Patient numbers; for SABS indices 0 to 29 into the scans in name order.
+
+    Raises:
+        ValueError: unknown dataset or rule, or no such fold.
+    """
+    if dataset not in PUBLISHED_SUBJECTS:
+        raise ValueError(f"no published folds for dataset {dataset!r}; known: {', '.join(PUBLISHED_SUBJECTS)}")
+    wrapped = make_folds(PUBLISHED_SUBJECTS[dataset], fold)
+    if support_rule == "wrap":
+        return wrapped
+    if support_rule == "last":
+        members = sorted([*wrapped.queries, wrapped.support], key=natural_key)
+        return Fold(members[:-1], members[-1])
+    raise ValueError(f'support_rule must be "wrap" or "last", got {support_rule!r}')
+
+
+def make_folds(subject_ids: Iterable[SubjectId], fold: int, folds: int = FOLDS) -> Fold:
+    """One fold of any dataset: near-equal contiguous parts of the sorted subjects, support from the next part.
+
+    Args:
+        subject_ids: names or numbers, in any order; sorted numerically here.
+        fold: 0 to `folds` - 1.
+        folds: number of parts; the first ones are larger by one where the division leaves a rest.
+
+    Returns:
+        The part as queries; the first subject of the next part (wrapping around) as support.
+
+    Raises:
+        ValueError: no such fold, fewer than two folds, or more folds than subjects.
+    """
+    ordered: list[SubjectId] = sorted(subject_ids, key=natural_key)
+    if not 2 <= folds <= len(ordered):
+        raise ValueError(f"folds must be 2 to the number of subjects ({len(ordered)}), got {folds}")
+    if not 0 <= fold < folds:
+        raise ValueError(f"fold must be 0 to {folds - 1}, got {fold}")
+    size, rest = divmod(len(ordered), folds)
+    starts = [part * size + min(part, rest) for part in range(folds + 1)]
+    return Fold(ordered[starts[fold] : starts[fold + 1]], ordered[starts[fold + 1] % len(ordered)])
+
+
+def split(
+    datalist: Sequence[Item],
+    fold: int | None,
+    dataset: str | None = None,
+    support: Iterable[SubjectId] | SubjectId | None = None,
+    queries: Iterable[SubjectId] | SubjectId | None = None,
+    folds: int = FOLDS,
+    support_rule: Literal["wrap", "last"] = "wrap",
+) -> dict[str, list[Item]]:
+    """Divide a datalist into training, query and support scans.
+
+    Args:
+        datalist: items with "subject".
+        fold: number of the fold; None holds out only what `support` and `queries` name, nothing by default.
+        dataset: "chaos", "sabs" or "mscmr" for the published folds; None for `make_folds` over the datalist.
+        support: subjects to use as support instead of the fold's (several for more than one shot).
+        queries: subjects to segment instead of the fold's.
+        folds: number of folds where they are not published.
+        support_rule: as for `published_fold`.
+
+    Returns:
+        `{"train": [...], "query": [...], "support": [...]}`; training is everything else, scans beyond the published
+        ones included.
+
+    Raises:
+        ValueError: an id is unknown, a subject is support and query, or the scans are not the published ones.
+    """
+    if fold is not None:
+        ids = [item["subject"] for item in datalist]
+        chosen = make_folds(ids, fold, folds) if dataset is None else _published(ids, dataset, fold, support_rule)
+        support = chosen.support if support is None else support
+        queries = chosen.queries if queries is None else queries
+    support_items, query_items = select_subjects(datalist, support or []), select_subjects(datalist, queries or [])
+    both = sorted({item["subject"] for item in support_items} & {item["subject"] for item in query_items})
+    if both:
+        raise ValueError(f"subjects {both} are both support and query: choose another support or other queries")
+    held_out = [item["subject"] for item in support_items + query_items]
+    return {"train": exclude_subjects(datalist, held_out), "query": query_items, "support": support_items}
+
+
+def training_items(datalist: Sequence[Item], excluded_labels: Sequence[int] = ()) -> list[Item]:
+    """Leave the label maps out of a training datalist: self-supervision must not see them.
+
+    Args:
+        datalist: training scans.
+        excluded_labels: setting 2 needs the label maps to know which slices to leave out; they are kept then.
+
+    Raises:
+        InputError: a scan has no label map although `excluded_labels` are given.
+    """
+    if not excluded_labels:
+        return [{key: value for key, value in item.items() if key != "label"} for item in datalist]
+    unlabelled = [item["subject"] for item in datalist if "label" not in item]
+    if unlabelled:
+        raise InputError(f"excluded_labels needs label maps of every training scan; there is none for {unlabelled}")
+    return list(datalist)
+
+
+def excluded_labels(setting: int, group: str | Sequence[str] | None, label_names: Mapping[str, int]) -> list[int]:
+    """Label values whose slices must be left out of training.
+
+    Args:
+        setting: 1: test organs may appear, unlabelled, in training slices (nothing is left out); 2: they may not.
+        group: setting 2's test organs: "kidneys", "liver_spleen" or a list of label names; ignored in setting 1.
+        label_names: name to value, as from `label_names()`; the order of the words does not matter ("kidney_right").
+
+    Returns:
+        Sorted label values; empty in setting 1.
+
+    Raises:
+        ValueError: the setting is neither 1 nor 2, the group is unknown, or the dataset has no such label.
+    """
+    if setting == 1:
+        return []
+    if setting != 2:
+        raise ValueError(f"setting must be 1 or 2, got {setting!r}")
+    if group is None or (isinstance(group, str) and group not in SETTING_2_GROUPS):
+        raise ValueError(f"setting 2 needs a group of {', '.join(SETTING_2_GROUPS)} or a list of labels, got {group!r}")
+    organs = SETTING_2_GROUPS[group] if isinstance(group, str) else group
+    values = {_words(name): value for name, value in label_names.items()}
+    missing = [organ for organ in organs if _words(organ) not in values]
+    if missing:
+        raise ValueError(f"setting 2 needs the labels {missing}, the dataset names {list(label_names)}")
+    return sorted(values[_words(organ)] for organ in organs)
+
+
+def _published(subjects: Sequence[str], dataset: str, fold: int, support_rule: Literal["wrap", "last"]) -> Fold:
+    chosen = published_fold(dataset, fold, support_rule)
+    if dataset != "sabs":
+        return chosen
+    ordered = sorted(subjects, key=natural_key)
+    if len(ordered) != len(PUBLISHED_SUBJECTS["sabs"]):
+        raise ValueError(f"the published SABS folds need its 30 scans, found {len(ordered)}: complete them")
+    return Fold([ordered[int(index)] for index in chosen.queries], ordered[int(chosen.support)])
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(name.lower().replace("_", " ").split())

@@ -1,0 +1,239 @@
+"""Random gamma, affine and elastic changes of slices: values drawn once per slice, applied in batches on the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+
+class AugmentationParameters(NamedTuple):
+    """What was drawn, for `G` intensity and `M` geometry changes.
+
+    Attributes:
+        gamma: `(G,)` exponents.
+        inverse_matrix: `(M, 3, 3)` from a pixel `(x, y, 1)` of the result to its place in the image.
+        noise: `(M, 2, H, W)` uniform in [-1, 1), to become the elastic displacement along x and y; on the device.
+    """
+
+    gamma: Tensor
+    inverse_matrix: Tensor
+    noise: Tensor
+
+    @classmethod
+    def cat(cls, parameters: Sequence[AugmentationParameters]) -> AugmentationParameters:
+        """Join the parameters of several episodes into those of a batch."""
+        return cls(*(torch.cat(tensors) for tensors in zip(*parameters, strict=True)))
+
+
+class EpisodeAugmentation:
+    """Random changes of slices with the ranges of the released ADNet and SSL-ALPNet code (the papers give none).
+
+    Args:
+        rotate: largest rotation about the centre in degrees.
+        translate: largest translation along x and along y in pixels.
+        shear: largest shear in degrees.
+        scale: smallest and largest scale; more than 1 enlarges.
+        elastic_alpha: factor of the smoothed noise; 0: no elastic change.
+        elastic_sigma: width of the smoothing in pixels.
+        elastic_kernel: taps of the smoothing, odd.
+        gamma: smallest and largest exponent.
+    """
+
+    def __init__(
+        self,
+        rotate: float = 5.0,
+        translate: float = 5.0,
+        shear: float = 5.0,
+        scale: Sequence[float] = (0.9, 1.2),
+        elastic_alpha: float = 10.0,
+        elastic_sigma: float = 5.0,
+        elastic_kernel: int = 21,
+        gamma: Sequence[float] = (0.5, 1.5),
+    ) -> None:
+        ranges = [(-rotate, rotate), (-translate, translate), (-translate, translate), (-shear, shear), tuple(scale)]
+        self.gamma = (float(gamma[0]), float(gamma[1]))
+        self.low = torch.tensor([low for low, _ in ranges], dtype=torch.float64)
+        self.high = torch.tensor([high for _, high in ranges], dtype=torch.float64)
+        self.elastic_alpha = elastic_alpha
+        self.elastic_sigma = elastic_sigma
+        self.elastic_kernel = elastic_kernel
+
+    def sample(
+        self,
+        generator: Generator,
+        noise_generator: Generator,
+        size: tuple[int, int],
+        gammas: int = 1,
+        geometries: int = 1,
+    ) -> AugmentationParameters:
+        """Draw parameters.
+
+        Args:
+            generator: CPU generator of the scalars.
+            noise_generator: generator of the elastic noise, on the device where the parameters are applied.
+            size: height and width of the slices in pixels.
+            gammas: number `G` of intensity changes.
+            geometries: number `M` of geometry changes.
+        """
+        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(gammas, generator=generator)
+        numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
+        rotation, x, y, shear, scale = (self.low + (self.high - self.low) * numbers).unbind(1)
+        matrix = affine_matrix(rotation, torch.stack([x, y], 1), shear, scale, size)
+        # Inverted here, on the host: on a GPU the inversion would wait for its error flag.
+        return AugmentationParameters(
+            gamma, torch.linalg.inv(matrix).float(), _uniform_noise((geometries, 2, *size), noise_generator)
+        )
+
+    def apply(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        parameters: AugmentationParameters,
+        gamma_rows: Tensor | None = None,
+        geometry_rows: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Change slices: gamma first, then affine and elastic together, as in the released ADNet code.
+
+        Args:
+            image: `(N, 1, H, W)`, normalised so that 0 is the mean.
+            mask: `(N, 1, H, W)` of 0 and 1.
+            parameters: drawn by `sample`, on the device of `image`.
+            gamma_rows: `(G,)` slices whose intensity changes; None: all, G = N.
+            geometry_rows: `(M,)` slices whose geometry changes; None: all, M = N.
+
+        Returns:
+            The changed image and mask; rounded, the mask keeps 0 and 1.
+        """
+        if gamma_rows is None:
+            gamma_rows = torch.arange(len(image), device=image.device)
+        if geometry_rows is None:
+            geometry_rows = torch.arange(len(image), device=image.device)
+        if len(gamma_rows):
+            changed = gamma_transform(image.index_select(0, gamma_rows), parameters.gamma)
+            image = image.index_copy(0, gamma_rows, changed)
+        if len(geometry_rows):
+            both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
+            displacement = elastic_displacement(
+                parameters.noise, self.elastic_alpha, self.elastic_sigma, self.elastic_kernel
+            )
+            changed = warp(both, displacement, parameters.inverse_matrix)
+            image = image.index_copy(0, geometry_rows, changed[:, :1])
+            mask = mask.index_copy(0, geometry_rows, changed[:, 1:].round())
+        return image, mask
+
+
+def gamma_transform(image: Tensor, gamma: Tensor) -> Tensor:
+    """Raise each slice to a power of its own within its range (released ADNet and SSL-ALPNet code).
+
+    With `r = max - min + 1e-5`: `r * ((x - min + 1e-5) / r) ** gamma + min`.
+
+    Args:
+        image: `(N, C, H, W)`.
+        gamma: `(N,)`.
+
+    Returns:
+        `(N, C, H, W)`.
+    """
+    low = image.amin((1, 2, 3), keepdim=True)
+    extent = image.amax((1, 2, 3), keepdim=True) - low + 1e-5
+    return extent * ((image - low + 1e-5) / extent) ** gamma.view(-1, 1, 1, 1) + low
+
+
+def affine_matrix(rotation: Tensor, translation: Tensor, shear: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
+    """Matrices `scale @ shear @ translation @ rotation`, from places in the image to places in the result.
+
+    As in the released ADNet and SSL-ALPNet code, rotation and scale keep the point `(W / 2, H / 2)` in place, while the
+    shear keeps the corner `(0, 0)` and its matrix is `[[1, -sin], [0, cos]]`.
+
+    Args:
+        rotation: `(N,)` in degrees, positive from x to y.
+        translation: `(N, 2)` along x and y in pixels.
+        shear: `(N,)` in degrees.
+        scale: `(N,)`.
+        size: height and width in pixels.
+
+    Returns:
+        `(N, 3, 3)`, for column vectors `(x, y, 1)` in pixels; x runs along W, and `(0, 0)` is the first pixel's centre.
+    """
+    centre_x, centre_y = size[1] / 2, size[0] / 2
+    one, zero = torch.ones_like(scale), torch.zeros_like(scale)
+    cosine, sine = torch.cos(torch.deg2rad(rotation)), torch.sin(torch.deg2rad(rotation))
+    rotate_x = centre_x - cosine * centre_x + sine * centre_y
+    rotate_y = centre_y - sine * centre_x - cosine * centre_y
+    slope = torch.deg2rad(shear)
+    rows = {
+        "scale": [scale, zero, (1 - scale) * centre_x, zero, scale, (1 - scale) * centre_y, zero, zero, one],
+        "shear": [one, -torch.sin(slope), zero, zero, torch.cos(slope), zero, zero, zero, one],
+        "translate": [one, zero, translation[:, 0], zero, one, translation[:, 1], zero, zero, one],
+        "rotate": [cosine, -sine, rotate_x, sine, cosine, rotate_y, zero, zero, one],
+    }
+    scaling, shearing, translating, rotating = (torch.stack(row, 1).view(-1, 3, 3) for row in rows.values())
+    return scaling @ shearing @ translating @ rotating
+
+
+def elastic_displacement(noise: Tensor, alpha: float = 10.0, sigma: float = 5.0, kernel_size: int = 21) -> Tensor:
+    """Smooth noise into a displacement (released ADNet and SSL-ALPNet code); about 0.36 pixels RMS per axis by default.
+
+    Args:
+        noise: `(N, 2, H, W)` uniform in [-1, 1); H and W are larger than half of `kernel_size`.
+        alpha: factor of the smoothed noise in pixels.
+        sigma: width of the Gaussian in pixels.
+        kernel_size: taps of the Gaussian, odd; their sum is 1.
+
+    Returns:
+        Displacement `(N, 2, H, W)` along x and y in pixels.
+    """
+    radius = kernel_size // 2
+    taps = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-radius, radius + 1)]
+    taps = [tap / sum(taps) for tap in taps]
+    padded = F.pad(noise, [radius] * 4, mode="reflect")
+    # Shifted sums instead of a convolution: twice as fast on a CPU, and the same bits for any batch size.
+    rows = _shifted_sum(padded, taps, -1, noise.shape[-1])
+    return _shifted_sum(rows, [alpha * tap for tap in taps], -2, noise.shape[-2])
+
+
+def warp(image: Tensor, displacement: Tensor, inverse_matrix: Tensor) -> Tensor:
+    """Sample each slice at `inverse_matrix @ (pixel + displacement)`, bilinear, 0 outside of the image.
+
+    The released code interpolates twice, affine first, then elastic with reflected borders. Here is one interpolation
+    of the same places: it smooths less and takes half the time. Displaced pixels are kept inside the grid, which is
+    what reflection comes to for displacements of a pixel.
+
+    Args:
+        image: `(N, C, H, W)`.
+        displacement: `(N, 2, H, W)` along x and y in pixels.
+        inverse_matrix: `(N, 3, 3)`, see `AugmentationParameters`.
+
+    Returns:
+        `(N, C, H, W)`.
+    """
+    height, width = image.shape[-2:]
+    x = (displacement[:, 0] + torch.arange(width, device=image.device)).clamp_(0, width - 1)
+    y = (displacement[:, 1] + torch.arange(height, device=image.device)[:, None]).clamp_(0, height - 1)
+    places = []
+    for row, length in enumerate((width, height)):
+        # grid_sample counts from -1 to 1 between the outer edges of the first and the last pixel.
+        along_x, along_y, offset = (inverse_matrix[:, row, :, None, None] * (2 / length)).unbind(1)
+        places.append(torch.addcmul(offset + (1 / length - 1), along_x, x).addcmul_(along_y, y))
+    grid = torch.stack(places, 1).permute(0, 2, 3, 1)
+    return F.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+
+
+def _uniform_noise(shape: Sequence[int], generator: Generator) -> Tensor:
+    """Uniform numbers in [-1, 1), four from each random word: 16 bits do for what is then averaged over 441 pixels."""
+    words = torch.empty(*shape[:-1], -(-shape[-1] // 4), dtype=torch.int64, device=generator.device)
+    words.random_(-(2**63), None, generator=generator)
+    return words.view(torch.int16)[..., : shape[-1]].float().mul_(2**-15)
+
+
+def _shifted_sum(tensor: Tensor, weights: Sequence[float], axis: int, length: int) -> Tensor:
+    """Correlation with `weights` along one axis, where the tensor is padded."""
+    total = tensor.narrow(axis, 0, length) * weights[0]
+    for shift, weight in enumerate(weights[1:], 1):
+        total.add_(tensor.narrow(axis, shift, length), alpha=weight)
+    return total

@@ -1,0 +1,236 @@
+"""Volumes packed slice by slice into two arrays on disk or in memory, with an index of their supervoxels and labels."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+VERSION = 1
+
+
+class Pack(NamedTuple):
+    """All slices of a dataset; slice numbers run through the volumes in order.
+
+    Attributes:
+        images: `(N, H, W)` float32.
+        supervoxels: `(N, H, W)` int16, 0 is air.
+        occurrences: `(M, 4)` int64, one row per supervoxel and slice that it meets: volume, supervoxel, slice, area in
+            pixels; in ascending order.
+        labels: `(L, 2)` int64, one row per slice and label value in it: slice, value.
+        depths: slices of each volume.
+        subjects: name of each volume.
+        labelled: whether each volume came with a label map.
+    """
+
+    images: NDArray[np.float32]
+    supervoxels: NDArray[np.int16]
+    occurrences: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    depths: list[int]
+    subjects: list[str]
+    labelled: list[bool]
+
+    def usable(self, excluded_labels: Sequence[int] = ()) -> NDArray[np.bool_]:
+        """Tell which slices hold no pixel of the excluded labels (setting 2; all of them without excluded labels).
+
+        Args:
+            excluded_labels: label values of the classes to be tested.
+
+        Returns:
+            `(N,)`.
+
+        Raises:
+            InputError: a volume has no label map to exclude by.
+        """
+        usable = np.ones(len(self.images), bool)
+        if len(excluded_labels):
+            unlabelled = [name for name, labelled in zip(self.subjects, self.labelled, strict=True) if not labelled]
+            if unlabelled:
+                raise InputError(
+                    f"{unlabelled[0]}: has no label map, excluded_labels {list(excluded_labels)} need one of every "
+                    "training volume; add 'label' to the datalist and the preprocessing, or set no excluded_labels"
+                )
+            usable[self.labels[np.isin(self.labels[:, 1], list(excluded_labels)), 0]] = False
+        return usable
+
+
+def pack_volumes(
+    dataset: Sequence[Mapping[str, Any]], folder: str | Path | None = None, key: str | None = None
+) -> Pack:
+    """Pack a dataset, one volume at a time, or open the pack that is already there.
+
+    Args:
+        dataset: items with `image` `(1, X, Y, Z)`, normalised; `supervoxels` `(1, X, Y, Z)`, integers from 0 (air) up;
+            optionally `label` `(1, X, Y, Z)`, and `subject` or `filename` for messages. All share X and Y.
+        folder: where packs are kept, as memory-mapped files; None: in memory.
+        key: names the dataset's content; where its pack exists, nothing is read. None: the pack is named by the content
+            itself, so that every run reads the dataset and equal content is stored once.
+
+    Returns:
+        The pack.
+
+    Raises:
+        InputError: the dataset is empty or a volume cannot be used; the message names the subject.
+        OSError: the folder cannot be written.
+    """
+    if folder is None:
+        volumes = list(_read(dataset))
+        images = np.concatenate([volume.image for volume in volumes])
+        return Pack(images, np.concatenate([volume.supervoxels for volume in volumes]), *_index(volumes))
+    folder = Path(folder).expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    if key is not None and (folder / _name(key)).is_dir():
+        return _open(folder / _name(key))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pack-") as temporary:
+        fresh = Path(temporary) / "pack"
+        fresh.mkdir()
+        content = _write(dataset, fresh)
+        target = folder / _name(content if key is None else key)
+        try:
+            os.rename(fresh, target)
+        except OSError as error:
+            # Another rank or run came first; its pack holds the same.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+    return _open(target)
+
+
+class _Volume(NamedTuple):
+    """One volume as slices `(Z, H, W)`; slice numbers count within it."""
+
+    subject: str
+    depth: int
+    labelled: bool
+    image: NDArray[np.float32]
+    supervoxels: NDArray[np.int16]
+    occurrences: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def _read(dataset: Sequence[Mapping[str, Any]]) -> Iterator[_Volume]:
+    if len(dataset) == 0:
+        raise InputError("the training dataset is empty; check the datalist and the fold")
+    grid: tuple[str, tuple[int, ...]] | None = None
+    for index in range(len(dataset)):
+        item = dataset[index]
+        subject = str(item.get("subject") or item.get("filename") or f"volume {index}")
+        image = np.ascontiguousarray(_slices(item, "image", subject), np.float32)
+        grid = grid or (subject, image.shape[1:])
+        if image.shape[1:] != grid[1]:
+            raise InputError(
+                f"{subject}: slices of {image.shape[1:]} pixels, {grid[0]} has {grid[1]}; "
+                "crop or pad all volumes to one in-plane size in the preprocessing"
+            )
+        supervoxels = _numbered(_slices(item, "supervoxels", subject, image.shape), subject)
+        labelled = item.get("label") is not None
+        labels = _values(_slices(item, "label", subject, image.shape)) if labelled else np.empty((0, 2), np.int64)
+        yield _Volume(subject, len(image), labelled, image, supervoxels, _occurrences(supervoxels, index), labels)
+
+
+def _slices(item: Mapping[str, Any], key: str, subject: str, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """The volume under a key as `(Z, X, Y)`."""
+    if key not in item:
+        raise InputError(f"{subject}: the prepared volume has no {key!r}; add the transform that makes it")
+    volume = torch.as_tensor(item[key]).detach().cpu().numpy()
+    if volume.ndim != 4 or volume.shape[0] != 1:
+        raise InputError(f"{subject}: {key} has shape {volume.shape}, (1, X, Y, Z) is needed")
+    volume = np.moveaxis(volume[0], 2, 0)
+    if shape is not None and volume.shape != shape:
+        raise InputError(f"{subject}: {key} has grid {volume.shape} (Z, X, Y), its image {shape}; resample both alike")
+    return volume
+
+
+def _numbered(supervoxels: NDArray[Any], subject: str) -> NDArray[np.int16]:
+    """Supervoxels as int16, renumbered in order where their values do not fit."""
+    values = np.unique(supervoxels)
+    wrong = values[(values < 0) | (values != np.round(values))]
+    if len(wrong):
+        raise InputError(f"{subject}: supervoxel {wrong[0]} found; whole numbers from 0 (air) up are needed")
+    limit = int(np.iinfo(np.int16).max)
+    if values[-1] > limit:
+        names = values[values > 0]
+        if len(names) > limit:
+            raise InputError(f"{subject}: {len(names)} supervoxels, at most {limit} fit; make them larger")
+        supervoxels = np.where(supervoxels > 0, np.searchsorted(names, supervoxels) + 1, 0)
+    return np.ascontiguousarray(supervoxels, np.int16)
+
+
+def _occurrences(supervoxels: NDArray[np.int16], volume: int) -> NDArray[np.int64]:
+    count = int(supervoxels.max()) + 1
+    areas = np.stack([np.bincount(plane.ravel(), minlength=count) for plane in supervoxels], axis=1)
+    areas[0] = 0  # air
+    supervoxel, plane = np.nonzero(areas)
+    return np.stack([np.full_like(plane, volume), supervoxel, plane, areas[supervoxel, plane]], axis=1)
+
+
+def _values(label: NDArray[Any]) -> NDArray[np.int64]:
+    rows = [(number, int(value)) for number, plane in enumerate(label) for value in np.unique(plane)]
+    return np.array(rows, np.int64).reshape(-1, 2)
+
+
+def _index(
+    volumes: Sequence[_Volume],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int], list[str], list[bool]]:
+    """All of a pack but its two large arrays."""
+    depths = [volume.depth for volume in volumes]
+    starts = np.cumsum([0, *depths])[:-1]
+    occurrences = [volume.occurrences + [0, 0, start, 0] for volume, start in zip(volumes, starts, strict=True)]
+    labels = [volume.labels + [start, 0] for volume, start in zip(volumes, starts, strict=True)]
+    subjects, labelled = [volume.subject for volume in volumes], [volume.labelled for volume in volumes]
+    return np.concatenate(occurrences), np.concatenate(labels), depths, subjects, labelled
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(f"pack {VERSION} {key}".encode()).hexdigest()[:40]
+
+
+def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    """Write a pack; return the digest of its content."""
+    written = []
+    digest = hashlib.sha256()
+    with (folder / "images.npy").open("wb") as images, (folder / "supervoxels.npy").open("wb") as supervoxels:
+        shape = (0, 0, 0)
+        for volume in _read(dataset):
+            shape = (shape[0] + volume.depth, *volume.image.shape[1:])
+            _append(images, volume.image, shape)
+            _append(supervoxels, volume.supervoxels, shape)
+            digest.update(f"{volume.subject} {volume.image.shape} {volume.labelled} {volume.labels.tolist()}".encode())
+            digest.update(volume.image.data)
+            digest.update(volume.supervoxels.data)
+            # A copy of nothing: a view would keep the volume in memory.
+            written.append(volume._replace(image=volume.image[:0].copy(), supervoxels=volume.supervoxels[:0].copy()))
+    occurrences, labels, depths, subjects, labelled = _index(written)
+    np.save(folder / "occurrences.npy", occurrences)
+    np.save(folder / "labels.npy", labels)
+    description = {"depths": depths, "subjects": subjects, "labelled": labelled}
+    (folder / "pack.json").write_text(json.dumps(description, indent=2) + "\n")
+    return digest.hexdigest()
+
+
+def _append(stream: BinaryIO, slices: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Add slices to a .npy file, whose header then states `shape`: its length is the same for any number of slices."""
+    stream.seek(0)
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": np.lib.format.dtype_to_descr(slices.dtype), "fortran_order": False, "shape": shape}
+    )
+    stream.seek(0, os.SEEK_END)
+    stream.write(slices.data)
+
+
+def _open(folder: Path) -> Pack:
+    # Copy on write: torch warns of read-only arrays, and nothing may reach the files.
+    images, supervoxels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "supervoxels"))
+    occurrences, labels = (np.load(folder / f"{name}.npy") for name in ("occurrences", "labels"))
+    return Pack(images, supervoxels, occurrences, labels, **json.loads((folder / "pack.json").read_text()))

@@ -1,0 +1,81 @@
+"""Slices and supervoxels of a training set, ready to be gathered on the training device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .pack import Pack, pack_volumes
+
+
+class SliceStore:
+    """All slices of a packed dataset; gathers batches of them on a device.
+
+    Args:
+        pack: the packed dataset.
+        device: where batches are wanted.
+        cache_bytes: the slices move to a device other than the CPU if they take no more than this; otherwise they stay
+            in host memory or on disk, and each batch is transferred.
+    """
+
+    def __init__(self, pack: Pack, device: str | torch.device = "cpu", cache_bytes: int = 2**31) -> None:
+        self.pack = pack
+        self.device = torch.device(device)
+        self._resident = pack.images.nbytes + pack.supervoxels.nbytes <= cache_bytes
+        home = self.device if self._resident else torch.device("cpu")
+        self.images = torch.from_numpy(pack.images)[:, None].to(home)
+        self.supervoxels = torch.from_numpy(pack.supervoxels)[:, None].to(home)
+
+    @classmethod
+    def build(
+        cls,
+        dataset: Sequence[Mapping[str, Any]],
+        pack_dir: str | Path | None = None,
+        pack_key: str | None = None,
+        device: str | torch.device = "cpu",
+        cache_bytes: int = 2**31,
+    ) -> SliceStore:
+        """Pack a dataset, or reuse its pack, see `pack_volumes`; fills the dataset first if it has a `fill()`."""
+        fill = getattr(dataset, "fill", None)
+        if fill is not None:
+            fill()
+        return cls(pack_volumes(dataset, pack_dir, pack_key), device, cache_bytes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the slices in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def gather(self, slices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Collect slices on the device, without waiting for it.
+
+        Args:
+            slices: slice numbers `(n,)`.
+
+        Returns:
+            Images `(n, 1, H, W)` float32 and supervoxels `(n, 1, H, W)` int16.
+        """
+        index = torch.from_numpy(slices)
+        if self._resident:
+            index = send(index, self.device)
+            return self.images.index_select(0, index), self.supervoxels.index_select(0, index)
+        images, supervoxels = self.images.index_select(0, index), self.supervoxels.index_select(0, index)
+        return send(images, self.device), send(supervoxels, self.device)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor to a device; a copy to a GPU runs from pinned memory, so that the host does not wait.
+
+    Args:
+        tensor: tensor of any shape.
+        device: target.
+    """
+    if device.type == "cuda" and not tensor.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

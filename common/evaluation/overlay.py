@@ -1,0 +1,106 @@
+"""Pictures of results: predictions in colour, reference outlines in white, on the scan."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from monai.transforms import LoadImage, Orientation
+
+COLOURS = ["#e6862a", "#3f8fd2", "#4cb5a5", "#c75b9b", "#b8b42d", "#7a6bd1", "#d24b4b", "#6aa84f"]
+
+
+def draw_overlay(
+    image: str | Path,
+    prediction: str | Path,
+    output: str | Path,
+    label: str | Path | None = None,
+    organ_names: dict[str, int] | None = None,
+    columns: int = 6,
+) -> Path:
+    """Draw axial slices through the organs of one segmented scan.
+
+    Args:
+        image: scan.
+        prediction: its predicted label map.
+        output: PNG to write.
+        label: reference label map, drawn as white outlines.
+        organ_names: names to label values, for the legend.
+        columns: number of slices.
+
+    Returns:
+        Path of the PNG.
+    """
+    volumes = [_axial(path) for path in (image, prediction, label or prediction)]
+    scan, predicted, reference = volumes
+    organs = [int(value) for value in np.unique(np.concatenate([predicted.ravel(), reference.ravel()])) if value > 0]
+    names = {int(value): name for name, value in (organ_names or {}).items()}
+    occupied = np.flatnonzero(((predicted > 0) | (reference > 0)).any(axis=(0, 1)))
+    if occupied.size == 0:
+        occupied = np.arange(scan.shape[2])
+    chosen = occupied[np.linspace(0, occupied.size - 1, columns + 2).round().astype(int)[1:-1]]
+    window = _body_window(scan)
+    low, high = np.percentile(scan, [1, 99.5])
+
+    figure = Figure(figsize=(2.2 * columns, 5.2), facecolor="black", layout="constrained")
+    axes = figure.subplots(2, columns, squeeze=False)
+    for column, index in enumerate(chosen):
+        for row in range(2):
+            panel = axes[row, column]
+            panel.set_axis_off()
+            panel.imshow(_upright(scan[..., index], window), cmap="gray", vmin=low, vmax=high)
+        panel = axes[1, column]
+        for number, organ in enumerate(organs):
+            colour = COLOURS[number % len(COLOURS)]
+            mask = _upright(predicted[..., index] == organ, window)
+            panel.imshow(np.ma.masked_equal(mask, 0), cmap=_single(colour), alpha=0.6, interpolation="nearest")
+            drawn = _upright(reference[..., index] == organ, window)
+            if label is not None and drawn.any():
+                panel.contour(drawn, [0.5], colors="white", linewidths=0.8)
+        axes[0, column].set_title(f"slice {index}", color="white", fontsize=9)
+    handles = [Patch(color=COLOURS[i % len(COLOURS)], label=names.get(o, str(o))) for i, o in enumerate(organs)]
+    if label is not None:
+        handles.append(Patch(facecolor="black", edgecolor="white", label="reference outline"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), labelcolor="white", frameon=False)
+    return save_figure(figure, output)
+
+
+def save_figure(figure: Figure, output: str | Path) -> Path:
+    """Write a figure as PNG beside its target and rename it, so that no half-written picture is left."""
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        FigureCanvasAgg(figure).print_png(str(temporary))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _axial(path: str | Path) -> np.ndarray:
+    volume = LoadImage(image_only=True, ensure_channel_first=True)(str(path))
+    return np.asarray(Orientation(axcodes="LAS", labels=None)(volume)[0])
+
+
+def _upright(plane: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
+    """Radiological view: the patient's right on the left of the picture, anterior up; stored axes are L, A."""
+    return plane[window].T[::-1].astype(float)
+
+
+def _body_window(scan: np.ndarray) -> tuple[slice, slice]:
+    """In-plane box around everything brighter than a tenth of the range."""
+    low, high = np.percentile(scan, [1, 99])
+    bright = (scan > low + 0.1 * (high - low)).any(axis=2)
+    spans = [np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0)]
+    return tuple(slice(span[0], span[-1] + 1) if span.size else slice(None) for span in spans)  # type: ignore
+
+
+def _single(colour: str):  # type: ignore[no-untyped-def]
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap([colour])

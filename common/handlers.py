@@ -1,0 +1,57 @@
+"""Ignite handler of our own: exact resuming."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from ignite.engine import Engine
+from monai.handlers import CheckpointLoader, CheckpointSaver
+
+from .errors import InputError
+
+
+class TrainingState:
+    """Save everything that a training run depends on, and continue from it bit for bit.
+
+    Args:
+        save_dir: folder of ``checkpoint_iteration=*.pt``; the newest one is kept, and the final state.
+        objects: what to save beside the trainer: network, optimiser, scheduler, episode loader, ...
+        save_interval: iterations between checkpoints.
+        resume: continue from the newest checkpoint in ``save_dir``.
+    """
+
+    def __init__(self, save_dir: str, objects: dict[str, Any], save_interval: int, resume: bool = False) -> None:
+        self.save_dir = Path(save_dir)
+        self.objects = objects
+        self.save_interval = save_interval
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        """Add saver and, to resume, loader to a trainer.
+
+        Raises:
+            InputError: asked to resume without a checkpoint.
+        """
+        objects = {**self.objects, "trainer": engine}
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            CheckpointSaver(
+                save_dir=str(self.save_dir),
+                save_dict=objects,
+                save_interval=self.save_interval,
+                epoch_level=False,
+                n_saved=1,
+            ).attach(engine)
+        if self.resume:
+            path = self._newest()
+            CheckpointLoader(load_path=str(path), load_dict=objects, map_location="cpu").attach(engine)
+
+    def _newest(self) -> Path:
+        found = list(self.save_dir.glob("checkpoint_iteration=*.pt"))
+        if not found:
+            raise InputError(
+                f"{self.save_dir}: no checkpoint_iteration=*.pt to resume from; drop --resume or check ckpt_dir"
+            )
+        return max(found, key=lambda path: int(re.findall(r"\d+", path.stem)[-1]))

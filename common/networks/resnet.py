@@ -1,0 +1,66 @@
+"""Dilated ResNet encoders at output stride 8, with the parameter names of the public ImageNet and COCO checkpoints."""
+
+from __future__ import annotations
+
+from monai.networks.nets import resnet18, resnet50, resnet101
+from torch import Tensor, nn
+
+_BUILDERS = {18: resnet18, 50: resnet50, 101: resnet101}
+_WIDTHS = {18: (128, 256, 512), 50: (512, 1024, 2048), 101: (512, 1024, 2048)}
+
+
+class ResNetEncoder(nn.Module):
+    """ResNet backbone whose last stages trade stride for dilation, then a linear projection of the features.
+
+    With ``depth=101`` this is the encoder of ADNet, SSL-ALPNet and CRAPNet: the backbone of DeepLabV3 without its head
+    (42.50 M parameters) and a bias-free 1 x 1 convolution 2048 -> 256 with neither normalisation nor activation.
+
+    Args:
+        depth: 18, 50 or 101.
+        feature_channels: channels ``F`` of the output features.
+        stages: residual stages kept, 2 to 4; the papers use all 4, fewer make a lighter encoder for a CPU.
+
+    Raises:
+        ValueError: unknown ``depth`` or ``stages``.
+    """
+
+    def __init__(self, depth: int = 101, feature_channels: int = 256, stages: int = 4) -> None:
+        super().__init__()
+        if depth not in _BUILDERS:
+            raise ValueError(f"ResNetEncoder has depth {sorted(_BUILDERS)}, got {depth}")
+        if stages not in (2, 3, 4):
+            raise ValueError(f"ResNetEncoder has 2 to 4 stages, got {stages}")
+        net = _BUILDERS[depth](
+            spatial_dims=2, n_input_channels=3, conv1_t_stride=2, feed_forward=False, bias_downsample=False
+        )
+        _dilate(net.layer3, first=1, rest=2)
+        _dilate(net.layer4, first=2, rest=4)
+        layers = [net.layer1, net.layer2, net.layer3, net.layer4][:stages]
+        self.backbone = nn.Sequential()
+        for name, module in [("conv1", net.conv1), ("bn1", net.bn1), ("act", net.act), ("maxpool", net.maxpool)]:
+            self.backbone.add_module(name, module)
+        for index, layer in enumerate(layers, start=1):
+            self.backbone.add_module(f"layer{index}", layer)
+        self.projection = nn.Conv2d(_WIDTHS[depth][stages - 2], feature_channels, kernel_size=1, bias=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode slices.
+
+        Args:
+            image: ``(N, 1, H, W)``, normalised; repeated to the three channels that the backbone expects.
+
+        Returns:
+            Features ``(N, F, H / 8, W / 8)``, sizes rounded up.
+        """
+        return self.projection(self.backbone(image.expand(-1, 3, -1, -1)))
+
+
+def _dilate(layer: nn.Sequential, first: int, rest: int) -> None:
+    """Replace the stride of a residual stage by dilation: ``first`` in its first block, ``rest`` in the others."""
+    for index, block in enumerate(layer):
+        dilation = first if index == 0 else rest
+        for module in block.modules():
+            if isinstance(module, nn.Conv2d):
+                module.stride = (1, 1)
+                if module.kernel_size == (3, 3):
+                    module.dilation = module.padding = (dilation, dilation)

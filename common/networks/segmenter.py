@@ -1,0 +1,137 @@
+"""Base class of all few-shot segmenters: what the methods share from images to log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError
+
+
+class FewShotSegmenter(nn.Module):
+    """Segment a query image from K annotated support images of the same structure.
+
+    A method overrides ``segment``, and where it must ``relate`` and ``to_log_probabilities``. The network is stateless
+    and scriptable.
+
+    Args:
+        encoder: maps images ``(N, 1, *S)`` to features ``(N, F, *s)``.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Map images ``(N, 1, *S)`` to features ``(N, F, *s)``."""
+        return self.encoder(image)
+
+    def relate(self, query_features: Tensor, support_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Let query ``(B, F, *s)`` and support features ``(B, K, F, *s)`` see each other before any mask is used."""
+        return query_features, support_features
+
+    def segment(self, query_features: Tensor, support_features: Tensor, support_mask: Tensor) -> Tensor:
+        """Score query features against the support: the method itself.
+
+        Args:
+            query_features: ``(B, F, *s)``.
+            support_features: ``(B, K, F, *s)``.
+            support_mask: ``(B, K, 1, *S)``, or ``(B, K, 1, *s)`` in the alignment direction.
+
+        Returns:
+            Scores of background and foreground ``(B, 2, *s)``; their argmax is the hard label.
+        """
+        raise RuntimeError("a few-shot method must define segment()")
+
+    def to_log_probabilities(self, scores: Tensor, size: list[int]) -> Tensor:
+        """Bring scores ``(B, 2, *s)`` to image size: log-probabilities ``(B, 2, *S)``."""
+        mode = "bilinear" if len(size) == 2 else "trilinear"
+        return F.log_softmax(F.interpolate(scores, size=size, mode=mode, align_corners=False), dim=1)
+
+    def forward(
+        self,
+        image: Tensor,
+        support_image: Optional[Tensor] = None,  # noqa: UP045 (TorchScript on Python 3.10)
+        support_mask: Optional[Tensor] = None,  # noqa: UP045
+    ) -> Tensor:
+        """Segment a batch of episodes.
+
+        Without support everything is background: this answers one-input shape checks only, inference refuses it.
+
+        Args:
+            image: query ``(B, 1, *S)``.
+            support_image: ``(B, K, 1, *S)``.
+            support_mask: ``(B, K, 1, *S)``, 1 inside the structure.
+
+        Returns:
+            Log-probabilities ``(B, 2, *S)``; in training mode the dictionary of ``episode_outputs``.
+        """
+        size = list(image.shape[2:])
+        if support_image is None or support_mask is None:
+            background = torch.zeros_like(image[:, :1])
+            return torch.cat([background, torch.full_like(background, -float("inf"))], dim=1)
+        episodes, shots = support_image.shape[0], support_image.shape[1]
+        features = self.encode(torch.cat([support_image.flatten(0, 1), image]))
+        support_features = features[: episodes * shots].unflatten(0, [episodes, shots])
+        query_features, support_features = self.relate(features[episodes * shots :], support_features)
+        scores = self.segment(query_features, support_features, support_mask)
+        if not torch.jit.is_scripting():  # noqa: SIM102 (the compiler understands this condition only alone)
+            if self.training:
+                return self.episode_outputs(scores, query_features, support_features, support_mask)  # type: ignore
+        return self.to_log_probabilities(scores, size)
+
+    @torch.jit.unused
+    def episode_outputs(
+        self, scores: Tensor, query_features: Tensor, support_features: Tensor, support_mask: Tensor
+    ) -> dict[str, Tensor]:
+        """Collect what the episode loss needs, the alignment direction (query segments support) included.
+
+        Args:
+            scores: ``(B, 2, *s)`` of the query.
+            query_features: ``(B, F, *s)``.
+            support_features: ``(B, K, F, *s)``.
+            support_mask: ``(B, K, 1, *S)``.
+
+        Returns:
+            ``query`` ``(B, 2, *S)`` and ``support`` ``(B, K, 2, *S)`` log-probabilities, ``support_mask``
+            ``(B, K, 1, *S)`` and ``query_foreground`` ``(B,)``: the number of feature cells predicted foreground.
+        """
+        size = list(support_mask.shape[3:])
+        shots = support_mask.shape[1]
+        predicted = scores.argmax(dim=1, keepdim=True).to(scores.dtype)
+        support_scores = self.segment(
+            support_features.flatten(0, 1),
+            query_features.repeat_interleave(shots, dim=0).unsqueeze(1),
+            predicted.repeat_interleave(shots, dim=0).unsqueeze(1),
+        )
+        support = self.to_log_probabilities(support_scores, size).unflatten(0, (-1, shots))
+        return {
+            "query": self.to_log_probabilities(scores, size),
+            "support": support,
+            "support_mask": support_mask,
+            "query_foreground": predicted.flatten(1).sum(1),
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights, always strictly: a caller's lax mode would run a network with random weights.
+
+        Raises:
+            InputError: the weights are of another network; the first names that differ are given.
+        """
+        missing, unexpected = self._differing_names(state_dict)
+        if missing or unexpected:
+            raise InputError(
+                f"checkpoint of another network: {len(missing)} weights missing or of another shape {missing[:2]}, "
+                f"{len(unexpected)} unknown {unexpected[:2]}; use the configuration that it was trained with"
+            )
+        return super().load_state_dict(state_dict, strict=True, assign=assign)
+
+    @torch.jit.unused
+    def _differing_names(self, state_dict: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        own = self.state_dict()
+        fits = {name for name, value in state_dict.items() if name in own and own[name].shape == value.shape}
+        return [name for name in own if name not in fits], [name for name in state_dict if name not in own]

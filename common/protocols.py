@@ -1,0 +1,95 @@
+"""Evaluation protocols: which support slice segments which query slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Pairing of support and query slices, one organ at a time.
+
+    EP1 (Roy et al.; the ALPNet papers): both extents are cut into three chunks, one support slice segments each chunk.
+    EP2 (ADNet, section 5.1): the middle support slice segments all slices of the query, whose extent stays unknown.
+
+    Args:
+        chunks: number of chunks of the organ's extent.
+        shots: support slices per chunk and support volume.
+        within_extent: segment only query slices of the organ's extent, which must be known.
+        chunk_rule: ``adnet`` cuts the list of labelled query slices evenly, ``alpnet`` the range from first to last.
+
+    Raises:
+        InputError: unknown ``chunk_rule`` or numbers below 1.
+    """
+
+    chunks: int = 1
+    shots: int = 1
+    within_extent: bool = False
+    chunk_rule: str = "adnet"
+
+    def __post_init__(self) -> None:
+        if self.chunk_rule not in ("adnet", "alpnet"):
+            raise InputError(f"chunk_rule is adnet or alpnet, got {self.chunk_rule}")
+        if self.chunks < 1 or self.shots < 1:
+            raise InputError(f"chunks and shots are at least 1, got {self.chunks} and {self.shots}")
+
+    def support_slices(self, labelled: list[int]) -> list[list[int]]:
+        """Choose support slices.
+
+        Args:
+            labelled: slices of the support volume on which the organ is drawn, ascending, not empty.
+
+        Returns:
+            For each chunk its ``shots`` slices: those at the middle of equal parts, ``int(C (2 i + 1) / (2 n))``.
+        """
+        parts = self.chunks * self.shots
+        picks = [labelled[len(labelled) * (2 * part + 1) // (2 * parts)] for part in range(parts)]
+        return [picks[chunk * self.shots : (chunk + 1) * self.shots] for chunk in range(self.chunks)]
+
+    def query_chunks(self, depth: int, extent: list[int] | None) -> list[int]:
+        """Assign query slices to chunks.
+
+        Args:
+            depth: number of query slices.
+            extent: slices on which the organ lies, ascending; not needed unless ``within_extent``.
+
+        Returns:
+            Chunk of each slice, -1 where the slice is not segmented.
+
+        Raises:
+            InputError: the extent is needed and unknown.
+        """
+        if not self.within_extent:
+            extent = list(range(depth))
+        elif extent is None:
+            raise InputError(
+                "protocol ep1 needs the query's organ range: give query_slices: [first, last] or use protocol ep2"
+            )
+        chunks = [-1] * depth
+        if not extent:
+            return chunks
+        if self.chunk_rule == "alpnet" and self.within_extent:
+            first, last = extent[0], extent[-1]
+            for index in range(first, last + 1):
+                chunks[index] = min((index - first) * self.chunks // max(last - first, 1), self.chunks - 1)
+        else:
+            bounds = [chunk * len(extent) // self.chunks for chunk in range(self.chunks + 1)]
+            for chunk in range(self.chunks):
+                for index in extent[bounds[chunk] : bounds[chunk + 1]]:
+                    chunks[index] = chunk
+        return chunks
+
+
+def named_protocol(name: str, shots: int = 1, chunk_rule: str = "adnet") -> Protocol:
+    """Return the protocol ``ep1`` or ``ep2``.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if name == "ep1":
+        return Protocol(chunks=3, shots=shots, within_extent=True, chunk_rule=chunk_rule)
+    if name == "ep2":
+        return Protocol(chunks=1, shots=shots, chunk_rule=chunk_rule)
+    raise InputError(f"protocol is ep1 or ep2, got {name}")

@@ -1,0 +1,118 @@
+"""Geometry on the way to slices: slice axis last, spacing, in-plane size; all invertible."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, MapTransform, Orientation, ResizeWithPadOrCrop, Spacingd, SpatialPad
+from monai.utils import TraceKeys
+
+
+class SliceAxisd(MapTransform, InvertibleTransform):
+    """Move the slice axis last, or bring volumes to a named orientation.
+
+    Args:
+        keys: keys of volumes ``(C, X, Y, Z)``.
+        axcodes: orientation codes such as ``RAS`` (axial slices), or None: the stored axis with the largest spacing
+            becomes the last one (ties: the third), the other axes keep order and direction. Codes alone would cut
+            short-axis cardiac stacks along the wrong axis.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(self, keys: KeysCollection, axcodes: str | None = None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.axcodes = axcodes
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Reorient each volume; the affine follows."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = Orientation(axcodes=self.axcodes or _slice_last_codes(d[key]), labels=None)(d[key])
+        return d
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return each volume to its stored orientation."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            operation = self.pop_transform(d[key], check=False)
+            stored = nib.orientations.aff2axcodes(operation[TraceKeys.EXTRA_INFO]["original_affine"])
+            restore = Orientation(axcodes="".join(stored), labels=None)
+            with restore.trace_transform(False):
+                d[key] = restore(d[key])
+        return d
+
+
+class SafeSpacingd(Spacingd):
+    """MONAI's ``Spacingd`` on its own keys only.
+
+    MONAI 1.6's version also updates every item whose key starts with ``<key>_`` and fails when such an item is a
+    string, as ``image_path`` is in MONAI Label.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        """Resample the volumes under the transform's keys."""
+        volumes = {key: data[key] for key in self.keys if key in data}
+        return {**data, **super().__call__(volumes, lazy)}
+
+
+class CropPadInPlaned(MapTransform, InvertibleTransform):
+    """Crop or pad the first two axes about index ``n // 2``; the slice axis is left alone.
+
+    Images are padded with their minimum, label maps with 0 (released ALPNet code).
+
+    Args:
+        keys: keys of volumes ``(C, X, Y, Z)``.
+        size: in-plane size in pixels.
+        label_keys: keys that are padded with 0.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        size: tuple[int, int],
+        label_keys: tuple[str, ...] = ("label",),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_keys = label_keys
+        self.resize = ResizeWithPadOrCrop((*size, -1))
+        self.resize.padder = _CentredPad((*size, -1))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Bring each volume to ``(C, *size, Z)``."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            value = 0.0 if key in self.label_keys else float(d[key].min())
+            d[key] = self.resize(d[key], value=value)
+        return d
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Undo the crop (with zeros) and the padding."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.resize.inverse(d[key])
+        return d
+
+
+class _CentredPad(SpatialPad):
+    """Padding that maps index ``n // 2`` to ``size // 2``: an odd pixel goes in front, where MONAI puts it behind."""
+
+    def compute_pad_width(self, spatial_shape: Any) -> tuple[tuple[int, int], ...]:
+        widths = [
+            max(target - size, 0) if target > 0 else 0
+            for target, size in zip(self.spatial_size, spatial_shape, strict=True)
+        ]
+        return ((0, 0), *(((width + 1) // 2, width // 2) for width in widths))
+
+
+def _slice_last_codes(volume: MetaTensor) -> str:
+    codes = nib.orientations.aff2axcodes(volume.affine.numpy())
+    spacing = np.round(np.asarray(volume.pixdim), 3)
+    last = 2 if spacing[2] == spacing.max() else int(spacing.argmax())
+    return "".join(codes[axis] for axis in range(3) if axis != last) + codes[last]

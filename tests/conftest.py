@@ -1,0 +1,113 @@
+"""Shared fixtures: fixed threads and seeds, a cache of the tests' own, and bundles run in subprocesses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# Set before torch and numba are imported, and inherited by subprocesses: workers share the cores, they do not fight.
+_threads = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, str(_threads))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `gpu` where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Point FEWSHOT_CACHE, also of subprocesses, to a folder of this session, where the phantom is made once."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # one phantom for all workers
+    folder = base / "fewshot-cache"
+    folder.mkdir(exist_ok=True)
+    os.environ["FEWSHOT_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Seed torch's global generator, which initialises weights.
+
+    Deterministic algorithms are not forced: users do not have them on, and same seed, same bits must hold for them.
+    """
+    import torch
+
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real scans, from FEWSHOT_DATA."""
+    value = os.environ.get("FEWSHOT_DATA")
+    if not value:
+        pytest.skip("FEWSHOT_DATA is not set: tests on real scans did not run")
+    folder = Path(value).expanduser().resolve()
+    if not folder.is_dir():
+        pytest.fail(f"FEWSHOT_DATA={value} is no folder: name the folder of real scans, or unset it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle_root() -> Callable[[str], Path]:
+    """Give `bundle_root(name)`, the folder of a bundle."""
+
+    def find(name: str) -> Path:
+        folder = REPOSITORY / "bundles" / name
+        assert folder.is_dir(), f"no bundle {folder}"
+        return folder
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def run_python(cache_folder: Path) -> Run:
+    """Give `run_python(*arguments, cwd, check, timeout)`: a fresh interpreter that finds `common` from any folder."""
+
+    def run(
+        *arguments: str | Path, cwd: str | Path = REPOSITORY, check: bool = True, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        command = [sys.executable, *map(str, arguments)]
+        result = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            timeout=timeout,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        if check and result.returncode != 0:
+            tail = "\n".join(result.stdout.splitlines()[-60:])
+            pytest.fail(f"exit status {result.returncode} of {' '.join(command)}\n{tail}", pytrace=False)
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_bundle(run_python: Run) -> Run:
+    """Give `run_bundle(*arguments, cwd, check, timeout)`: `python -m monai.bundle *arguments`, output in `.stdout`."""
+
+    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return run_python("-m", "monai.bundle", *arguments, **options)
+
+    return run

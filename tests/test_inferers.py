@@ -1,0 +1,107 @@
+"""FewShotInferer: pairing, counting encoder calls, and what it refuses."""
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+from common.errors import InputError
+from common.inferers import FewShotInferer
+from common.networks import FewShotSegmenter
+
+
+class Nearest(FewShotSegmenter):
+    """Foreground where the query's value equals the mean support value under the mask; counts encoded slices."""
+
+    def __init__(self):
+        super().__init__(nn.Identity())
+        self.encoded = 0
+
+    def encode(self, image):
+        self.encoded += len(image)
+        return image
+
+    def segment(self, query_features, support_features, support_mask):
+        area = support_mask.sum((1, 3, 4), keepdim=True)
+        mean = ((support_features * support_mask).sum((1, 3, 4), keepdim=True) / area)[:, 0]
+        near = (query_features - mean).abs() < 0.5
+        return torch.cat([torch.zeros_like(query_features), torch.where(near, 5.0, -5.0)], 1)
+
+
+def case(depth=6):
+    """Organ 1 has value z + 1 on support slice z (0..5), organ 2 value 50; query slice z holds value z + 1 and 50."""
+    support = torch.zeros(1, 4, 4, 6)
+    label = torch.zeros(1, 4, 4, 6)
+    for index in range(6):
+        support[0, 0, 0, index], label[0, 0, 0, index] = index + 1, 1
+    support[0, 3, 3, 2], label[0, 3, 3, 2] = 50, 2
+    query = MetaTensor(torch.zeros(1, 1, 4, 4, depth))
+    for index in range(depth):
+        query[0, 0, 1, 1, index] = index + 1
+    query[0, 0, 2, 2] = 50
+    query.meta.update(support_image=[support], support_label=[label], support_organs=torch.tensor([1, 2]))
+    return query
+
+
+def foreground(inferer, query, organ):
+    return (inferer(query, Nearest())[0, organ] > 0.5).nonzero().tolist()
+
+
+def test_ep2_uses_the_middle_slice_for_every_query_slice():
+    inferer = FewShotInferer("ep2", batch_size=2)
+    assert foreground(inferer, case(), 1) == [[1, 1, 3]]
+    assert foreground(inferer, case(), 2) == [[2, 2, index] for index in range(6)]
+
+
+def test_ep1_pairs_chunks_within_the_extent():
+    query = case()
+    query.meta["query_extent"] = torch.tensor([[True] * 6, [False, True, True, False, False, False]])
+    inferer = FewShotInferer("ep1")
+    assert foreground(inferer, query, 1) == [[1, 1, 1], [1, 1, 3], [1, 1, 5]]
+    assert foreground(inferer, query, 2) == [[2, 2, 1], [2, 2, 2]]
+
+
+def test_every_slice_is_encoded_once_for_all_organs():
+    network = Nearest()
+    FewShotInferer("ep2")(case(), network)
+    assert network.encoded == 6 + 2  # all query slices, and the middle support slice of each organ
+
+
+def test_probabilities_sum_with_the_best_organ_to_one():
+    answer = FewShotInferer("ep2")(case(), Nearest())
+    assert answer.shape == (1, 3, 4, 4, 6)
+    assert isinstance(answer, MetaTensor)
+    torch.testing.assert_close(answer[:, 0], 1 - answer[:, 1:].amax(1))
+
+
+def test_shots_from_several_volumes_skip_those_without_the_organ():
+    query = case()
+    support, label = query.meta["support_image"][0], query.meta["support_label"][0]
+    query.meta["support_image"] = [support, support + 2]
+    query.meta["support_label"] = [label, torch.where(label == 1, label, torch.zeros_like(label))]
+    inferer = FewShotInferer("ep2")
+    assert foreground(inferer, query, 1) == [[1, 1, 4]]  # mean of 4 and 6
+    assert foreground(inferer, query, 2) == [[2, 2, index] for index in range(6)]
+
+
+def test_one_drawn_slice_is_enough_for_ep1():
+    query = case()
+    query.meta["support_label"][0][..., 1:] = 0
+    query.meta["support_organs"] = torch.tensor([1])
+    query.meta["query_extent"] = torch.ones(1, 6, dtype=torch.bool)
+    assert foreground(FewShotInferer("ep1"), query, 1) == [[1, 1, 0]]
+
+
+def test_batches_do_not_change_the_answer():
+    one, many = (FewShotInferer("ep2", batch_size=size)(case(), Nearest()) for size in (1, 64))
+    assert torch.equal(one, many)
+
+
+def test_refusals():
+    inferer = FewShotInferer("ep1")
+    with pytest.raises(InputError, match="query_slices"):
+        inferer(case(), Nearest())
+    with pytest.raises(InputError, match="no support"):
+        inferer(torch.zeros(1, 1, 4, 4, 2), Nearest())
+    with pytest.raises(InputError, match=r"one volume .* got shape \(2, 1, 4, 4, 2\)"):
+        inferer(torch.zeros(2, 1, 4, 4, 2), Nearest())

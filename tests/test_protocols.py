@@ -1,0 +1,60 @@
+"""Slice pairing of EP1 and EP2 against the published rules."""
+
+import pytest
+
+from common.errors import InputError
+from common.protocols import Protocol, named_protocol
+
+BOUNDS = {1: [0, 0, 0, 1], 3: [0, 1, 2, 3], 5: [0, 1, 3, 5], 6: [0, 2, 4, 6], 7: [0, 2, 4, 7], 10: [0, 3, 6, 10]}
+BOUNDS[13] = [0, 4, 8, 13]
+SUPPORT_OF_THREE = {1: [0, 0, 0], 3: [0, 1, 2], 5: [0, 2, 4], 6: [1, 3, 5], 7: [1, 3, 5], 10: [1, 5, 8], 13: [2, 6, 10]}
+SUPPORT_OF_ONE = {1: 0, 3: 1, 5: 2, 6: 3, 7: 3, 10: 5, 13: 6}
+
+
+@pytest.mark.parametrize("count", BOUNDS)
+def test_adnet_rule(count):
+    ep1, ep2 = named_protocol("ep1"), named_protocol("ep2")
+    labelled = list(range(40, 40 + count))
+    assert ep1.support_slices(labelled) == [[40 + index] for index in SUPPORT_OF_THREE[count]]
+    assert ep2.support_slices(labelled) == [[40 + SUPPORT_OF_ONE[count]]]
+    chunks = ep1.query_chunks(60, labelled)
+    bounds = BOUNDS[count]
+    expected = [chunk for chunk in range(3) for _ in range(bounds[chunk + 1] - bounds[chunk])]
+    assert chunks[40 : 40 + count] == expected
+    assert set(chunks[:40] + chunks[40 + count :]) == {-1}
+    assert ep2.query_chunks(4, None) == [0] * 4
+
+
+def test_alpnet_rule_differs_at_chunk_borders():
+    extent = list(range(10, 21))
+    alpnet = named_protocol("ep1", chunk_rule="alpnet")
+    assert alpnet.query_chunks(30, extent)[10:21] == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert named_protocol("ep1").query_chunks(30, extent)[10:21] == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+    assert alpnet.support_slices(extent) == [[11], [15], [19]]
+
+
+def test_gap_slices_are_segmented_by_the_alpnet_rule_only():
+    assert named_protocol("ep1", chunk_rule="alpnet").query_chunks(5, [1, 3]) == [-1, 0, 1, 2, -1]
+    assert named_protocol("ep1").query_chunks(5, [1, 3]) == [-1, 1, -1, 2, -1]
+
+
+def test_single_slice_organ_belongs_to_the_first_alpnet_chunk():
+    assert named_protocol("ep1", chunk_rule="alpnet").query_chunks(3, [1]) == [-1, 0, -1]
+
+
+@pytest.mark.parametrize("shots", [1, 2, 5])
+def test_shots_are_spread_over_the_extent(shots):
+    slices = Protocol(chunks=1, shots=shots).support_slices(list(range(10)))
+    assert slices == [{1: [5], 2: [2, 7], 5: [1, 3, 5, 7, 9]}[shots]]
+
+
+def test_ep1_without_a_range_is_refused():
+    with pytest.raises(InputError, match="query_slices"):
+        named_protocol("ep1").query_chunks(5, None)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(InputError, match="ep1 or ep2, got ep3"):
+        named_protocol("ep3")
+    with pytest.raises(InputError, match="chunk_rule"):
+        Protocol(chunk_rule="other")
