@@ -72,6 +72,18 @@ def segment(
     _run(bundle, ["inference"], config, "infer", overrides)
 
 
+@app.command()
+def statistics(
+    bundle: Bundle,
+    dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
+    config: Overlays = "",
+) -> None:
+    """Print intensity mean and deviation over the training scans: intensity_mean and intensity_std for CT."""
+    from .errors import guard
+
+    guard(_statistics, bundle, dataset_dir, config)
+
+
 @supervoxels_app.command()
 def preview(
     image: Annotated[Path, typer.Option(help="Scan.")],
@@ -94,21 +106,36 @@ def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[
     from .errors import guard
     from .workflow import bundle_workflow
 
-    configs = base + [name.strip() for name in config.split(",") if name.strip()]
-    workflow = guard(bundle_workflow, bundle, configs, kind, **overrides)
+    workflow = guard(bundle_workflow, bundle, base + _names(config), kind, **overrides)
     guard(workflow.run)
+
+
+def _statistics(bundle: Path, dataset_dir: str, config: str) -> None:
+    from monai.transforms import Compose
+    from tqdm import tqdm
+
+    from .data import intensity_statistics
+    from .workflow import bundle_workflow
+
+    parser = bundle_workflow(bundle, ["train", *_names(config)], dataset_dir=dataset_dir).parser
+    prepare = Compose(parser.get_parsed_content("geometry"))
+    items = parser.get_parsed_content("train#dataset#data")
+    mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
+    print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
 
 
 def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
     from .supervoxels.preview import preview as draw
     from .workflow import bundle_workflow
 
-    configs = ["train"] + [name.strip() for name in config.split(",") if name.strip()]
-    workflow = bundle_workflow(bundle, configs)
-    parser = workflow.parser
+    parser = bundle_workflow(bundle, ["train", *_names(config)]).parser
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
     min_size = parser.get_parsed_content("supervoxel_min_size")
     print(draw(item["image"], item["supervoxels"], output, min_size))
+
+
+def _names(config: str) -> list[str]:
+    return [name.strip() for name in config.split(",") if name.strip()]
 
 
 def _integers(text: str, option: str) -> list[int]:

@@ -28,15 +28,20 @@ def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
         return step(*args, **kwargs)
     except Exception as error:
-        cause = root_cause(error)
-        if not isinstance(cause, (InputError, OSError)):
+        mistake = user_mistake(error)
+        if mistake is None:
             raise
         logger.debug("traceback of the error below", exc_info=error)
-        raise SystemExit(f"error: {' '.join(str(cause).split())}") from None
+        raise SystemExit(f"error: {one_line(mistake)}") from None
 
 
-def root_cause(error: BaseException) -> BaseException:
-    """Return the first error of a chain: transforms and configurations wrap what they catch."""
-    while error.__cause__ is not None:
+def user_mistake(error: BaseException | None) -> InputError | OSError | None:
+    """Return the outermost error of a chain that a user can mend; transforms and configurations wrap errors."""
+    while error is not None and not isinstance(error, (InputError, OSError)):
         error = error.__cause__
     return error
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message with line breaks and runs of blanks folded."""
+    return " ".join(str(error).split())

@@ -24,6 +24,8 @@ from monai.transforms import Compose, Transform
 from monai.transforms.traits import RandomizableTrait
 from tqdm import tqdm
 
+from ..errors import InputError, one_line, user_mistake
+
 
 class VolumeCache(PersistentDataset):
     """MONAI PersistentDataset whose keys see file contents and parameters, and which `fill()` computes in parallel.
@@ -41,7 +43,7 @@ class VolumeCache(PersistentDataset):
         progress: show a bar while filling.
 
     Raises:
-        ValueError: a transform is random, is not a MONAI transform or cannot be pickled, or `cache_dir` is a file.
+        InputError: a transform is random, is not a MONAI transform or cannot be pickled, or `cache_dir` is a file.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class VolumeCache(PersistentDataset):
     ) -> None:
         folder = Path(cache_dir).expanduser().absolute()
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"cache_dir {folder} is a file: set it to a folder")
+            raise InputError(f"cache_dir {folder} is a file: set it to a folder")
         super().__init__(data=data, transform=transform, cache_dir=folder)
         self.folder = folder
         self.num_workers = num_workers
@@ -70,7 +72,8 @@ class VolumeCache(PersistentDataset):
         leave together.
 
         Raises:
-            RuntimeError: an item could not be prepared (the message names its file), or a worker process died.
+            InputError: an item is bad input; the message names its file.
+            RuntimeError: an item could not be prepared for another reason, or a worker process died.
             OSError: the disk is full; nothing half-written stays behind.
         """
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -99,7 +102,7 @@ class VolumeCache(PersistentDataset):
         if not path.is_file():
             _prepare(pickle.loads(self._pickled_transform), item, path, remaining=1)
         if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} is damaged: delete it, it will be made again")
+            raise InputError(f"{path} is damaged: delete it, it will be made again")
         stored = torch.load(path, weights_only=True)
         # Strings come from the item: the same scan may lie in another folder today.
         strings = {key: item[key] for key, value in stored.items() if isinstance(value, str) and key in item}
@@ -139,7 +142,7 @@ def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image
         key: entry to read.
 
     Raises:
-        ValueError: the dataset is empty.
+        InputError: the dataset is empty.
     """
     count, mean, squares = 0, 0.0, 0.0
     for item in dataset:
@@ -150,7 +153,7 @@ def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image
         mean += shift * size / (count + size)
         count += size
     if count == 0:
-        raise ValueError("intensity statistics need at least one image, the dataset is empty")
+        raise InputError("intensity statistics need at least one image, the dataset is empty")
     return mean, math.sqrt(squares / count)
 
 
@@ -159,7 +162,7 @@ def _hash_transforms(compose: Compose) -> str:
     for transform in compose.flatten().transforms:
         name = type(transform).__name__
         if isinstance(transform, RandomizableTrait) or not isinstance(transform, Transform):
-            raise ValueError(f"the cache takes deterministic MONAI transforms, got {name}: apply it after loading")
+            raise InputError(f"the cache takes deterministic MONAI transforms, got {name}: apply it after loading")
         buffer = io.BytesIO()
         # Without the memo equal parameters give equal bytes, whether or not they are one object.
         pickler = pickle.Pickler(buffer, protocol=4)
@@ -167,8 +170,8 @@ def _hash_transforms(compose: Compose) -> str:
         try:
             pickler.dump(transform)
         except (pickle.PicklingError, AttributeError, TypeError, RecursionError, ValueError) as error:
-            raise ValueError(
-                f"{name} cannot be pickled ({_one_line(error)}): use named functions instead of lambdas"
+            raise InputError(
+                f"{name} cannot be pickled ({one_line(error)}): use named functions instead of lambdas"
             ) from error
         digest.update(buffer.getvalue())
         digest.update(repr(getattr(transform, "algorithm_version", None)).encode())
@@ -206,11 +209,14 @@ def _prepare(transform: Compose, item: Mapping[str, Any], path: Path, remaining:
         try:
             prepared = _plain(transform(dict(item)))
         except Exception as error:
+            source = item.get("image", item)
+            mistake = user_mistake(error)
+            if mistake is not None:
+                raise InputError(f"{source} could not be prepared: {one_line(mistake)}") from error
             root: BaseException = error
             while root.__cause__ is not None:
                 root = root.__cause__
-            source = item.get("image", item)
-            raise RuntimeError(f"{source} could not be prepared: {type(root).__name__}: {_one_line(root)}") from error
+            raise RuntimeError(f"{source} could not be prepared: {type(root).__name__}: {one_line(root)}") from error
     _store(prepared, path, remaining)
 
 
@@ -264,10 +270,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 _worker_transform: Compose

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import nibabel
 from nibabel.filebasedimages import ImageFileError
 
+from ..errors import InputError
 from .phantom import make_phantom
 
 Item: TypeAlias = dict[str, str]
@@ -36,7 +37,7 @@ def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section
 
     Raises:
         FileNotFoundError: the folder, an image or a listed label is missing, or there is no scan.
-        ValueError: a file is no readable NIfTI, shapes of image and label differ, a label is required and missing, or
+        InputError: a file is no readable NIfTI, shapes of image and label differ, a label is required and missing, or
             two scans have the same subject name.
     """
     folder = _dataset_folder(dataset_dir)
@@ -47,7 +48,7 @@ def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section
     items.sort(key=lambda item: natural_key(item["subject"]))
     for previous, item in zip(items, items[1:], strict=False):
         if previous["subject"] == item["subject"]:
-            raise ValueError(f"{item['image']} and {previous['image']} are both subject {item['subject']}: rename one")
+            raise InputError(f"{item['image']} and {previous['image']} are both subject {item['subject']}: rename one")
     for item in items:
         _check(item, require_labels)
     return items
@@ -64,7 +65,7 @@ def label_names(dataset_dir: str | Path) -> dict[str, int]:
 
     Raises:
         FileNotFoundError: the folder is missing.
-        ValueError: `dataset.json` is not valid, or a label value is not an integer.
+        InputError: `dataset.json` is not valid, or a label value is not an integer.
     """
     folder = _dataset_folder(dataset_dir)
     labels = (_read_description(folder) or {}).get("labels", {})
@@ -73,7 +74,7 @@ def label_names(dataset_dir: str | Path) -> dict[str, int]:
     try:
         return dict(sorted(((name, int(value)) for name, value in pairs.items()), key=lambda pair: pair[1]))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'dataset.json'}: label values must be integers, found {labels}") from error
+        raise InputError(f"{folder / 'dataset.json'}: label values must be integers, found {labels}") from error
 
 
 def select_subjects(datalist: Sequence[Item], subjects: Iterable[SubjectId] | SubjectId) -> list[Item]:
@@ -84,7 +85,7 @@ def select_subjects(datalist: Sequence[Item], subjects: Iterable[SubjectId] | Su
         subjects: names or trailing numbers: `"chaos_08"`, `"8"` and `8` are the same subject.
 
     Raises:
-        ValueError: an id is unknown or fits several subjects.
+        InputError: an id is unknown or fits several subjects.
     """
     wanted: Iterable[SubjectId] = [subjects] if isinstance(subjects, int | str) else subjects
     return list({item["subject"]: item for item in (_find(datalist, subject) for subject in wanted)}.values())
@@ -109,7 +110,7 @@ def _find(datalist: Sequence[Item], subject: SubjectId) -> Item:
         return named[0]
     found = "fits several subjects" if named else "is unknown"
     available = ", ".join(item["subject"] for item in named or datalist)
-    raise ValueError(f"subject {subject!r} {found}; available: {available}")
+    raise InputError(f"subject {subject!r} {found}; available: {available}")
 
 
 def _trailing_number(subject: str) -> int | None:
@@ -133,9 +134,9 @@ def _read_description(folder: Path) -> dict[str, Any] | None:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): correct or remove it") from error
+        raise InputError(f"{path} is not valid JSON ({error}): correct or remove it") from error
     if not isinstance(description, dict) or not isinstance(description.get("labels", {}), dict):
-        raise ValueError(f'{path} is not an MSD description: expected {{"labels": {{...}}, "training": [...]}}')
+        raise InputError(f'{path} is not an MSD description: expected {{"labels": {{...}}, "training": [...]}}')
     return description
 
 
@@ -148,7 +149,7 @@ def _listed(folder: Path, description: dict[str, Any], section: str) -> list[Ite
     for entry in entries:
         paths = {"image": entry} if isinstance(entry, str) else entry
         if not isinstance(paths, dict) or not isinstance(paths.get("image"), str):
-            raise ValueError(
+            raise InputError(
                 f"{folder / 'dataset.json'}: {section} entry {entry!r} must be a path or "
                 '{"image": path, "label": path}'
             )
@@ -182,10 +183,10 @@ def _subject_name(path: Path) -> str:
 
 def _check(item: Item, require_labels: bool) -> None:
     if require_labels and "label" not in item:
-        raise ValueError(f"{item['image']} has no label: add labelsTr/ or labels/ with a file of the same name")
+        raise InputError(f"{item['image']} has no label: add labelsTr/ or labels/ with a file of the same name")
     shapes = {item[key]: _shape(Path(item[key])) for key in ("image", "label") if key in item}
     if len({shape[:3] for shape in shapes.values() if shape is not None}) > 1:
-        raise ValueError(f"{item['label']} has another grid than its image: shapes {shapes}; resample it")
+        raise InputError(f"{item['label']} has another grid than its image: shapes {shapes}; resample it")
 
 
 def _shape(path: Path) -> tuple[int, ...] | None:
@@ -198,4 +199,4 @@ def _shape(path: Path) -> tuple[int, ...] | None:
         return tuple(nibabel.load(path).shape)  # type: ignore[attr-defined]
     except (ImageFileError, OSError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not a readable NIfTI file ({reason}): export or copy it again") from error
+        raise InputError(f"{path} is not a readable NIfTI file ({reason}): export or copy it again") from error

@@ -46,17 +46,17 @@ def published_fold(dataset: str, fold: int, support_rule: Literal["wrap", "last"
         Patient numbers; for SABS indices 0 to 29 into the scans in name order.
 
     Raises:
-        ValueError: unknown dataset or rule, or no such fold.
+        InputError: unknown dataset or rule, or no such fold.
     """
     if dataset not in PUBLISHED_SUBJECTS:
-        raise ValueError(f"no published folds for dataset {dataset!r}; known: {', '.join(PUBLISHED_SUBJECTS)}")
+        raise InputError(f"no published folds for dataset {dataset!r}; known: {', '.join(PUBLISHED_SUBJECTS)}")
     wrapped = make_folds(PUBLISHED_SUBJECTS[dataset], fold)
     if support_rule == "wrap":
         return wrapped
     if support_rule == "last":
         members = sorted([*wrapped.queries, wrapped.support], key=natural_key)
         return Fold(members[:-1], members[-1])
-    raise ValueError(f'support_rule must be "wrap" or "last", got {support_rule!r}')
+    raise InputError(f'support_rule must be "wrap" or "last", got {support_rule!r}')
 
 
 def make_folds(subject_ids: Iterable[SubjectId], fold: int, folds: int = FOLDS) -> Fold:
@@ -71,13 +71,13 @@ def make_folds(subject_ids: Iterable[SubjectId], fold: int, folds: int = FOLDS) 
         The part as queries; the first subject of the next part (wrapping around) as support.
 
     Raises:
-        ValueError: no such fold, fewer than two folds, or more folds than subjects.
+        InputError: no such fold, fewer than two folds, or more folds than subjects.
     """
     ordered: list[SubjectId] = sorted(subject_ids, key=natural_key)
     if not 2 <= folds <= len(ordered):
-        raise ValueError(f"folds must be 2 to the number of subjects ({len(ordered)}), got {folds}")
+        raise InputError(f"folds must be 2 to the number of subjects ({len(ordered)}), got {folds}")
     if not 0 <= fold < folds:
-        raise ValueError(f"fold must be 0 to {folds - 1}, got {fold}")
+        raise InputError(f"fold must be 0 to {folds - 1}, got {fold}")
     size, rest = divmod(len(ordered), folds)
     starts = [part * size + min(part, rest) for part in range(folds + 1)]
     return Fold(ordered[starts[fold] : starts[fold + 1]], ordered[starts[fold + 1] % len(ordered)])
@@ -108,7 +108,7 @@ def split(
         ones included.
 
     Raises:
-        ValueError: an id is unknown, a subject is support and query, or the scans are not the published ones.
+        InputError: an id is unknown, a subject is support and query, or the scans are not the published ones.
     """
     if fold is not None:
         ids = [item["subject"] for item in datalist]
@@ -118,7 +118,7 @@ def split(
     support_items, query_items = select_subjects(datalist, support or []), select_subjects(datalist, queries or [])
     both = sorted({item["subject"] for item in support_items} & {item["subject"] for item in query_items})
     if both:
-        raise ValueError(f"subjects {both} are both support and query: choose another support or other queries")
+        raise InputError(f"subjects {both} are both support and query: choose another support or other queries")
     held_out = [item["subject"] for item in support_items + query_items]
     return {"train": exclude_subjects(datalist, held_out), "query": query_items, "support": support_items}
 
@@ -153,19 +153,19 @@ def excluded_labels(setting: int, group: str | Sequence[str] | None, label_names
         Sorted label values; empty in setting 1.
 
     Raises:
-        ValueError: the setting is neither 1 nor 2, the group is unknown, or the dataset has no such label.
+        InputError: the setting is neither 1 nor 2, the group is unknown, or the dataset has no such label.
     """
     if setting == 1:
         return []
     if setting != 2:
-        raise ValueError(f"setting must be 1 or 2, got {setting!r}")
+        raise InputError(f"setting must be 1 or 2, got {setting!r}")
     if group is None or (isinstance(group, str) and group not in SETTING_2_GROUPS):
-        raise ValueError(f"setting 2 needs a group of {', '.join(SETTING_2_GROUPS)} or a list of labels, got {group!r}")
+        raise InputError(f"setting 2 needs a group of {', '.join(SETTING_2_GROUPS)} or a list of labels, got {group!r}")
     organs = SETTING_2_GROUPS[group] if isinstance(group, str) else group
     values = {_words(name): value for name, value in label_names.items()}
     missing = [organ for organ in organs if _words(organ) not in values]
     if missing:
-        raise ValueError(f"setting 2 needs the labels {missing}, the dataset names {list(label_names)}")
+        raise InputError(f"setting 2 needs the labels {missing}, the dataset names {list(label_names)}")
     return sorted(values[_words(organ)] for organ in organs)
 
 
@@ -175,7 +175,7 @@ def _published(subjects: Sequence[str], dataset: str, fold: int, support_rule: L
         return chosen
     ordered = sorted(subjects, key=natural_key)
     if len(ordered) != len(PUBLISHED_SUBJECTS["sabs"]):
-        raise ValueError(f"the published SABS folds need its 30 scans, found {len(ordered)}: complete them")
+        raise InputError(f"the published SABS folds need its 30 scans, found {len(ordered)}: complete them")
     return Fold([ordered[int(index)] for index in chosen.queries], ordered[int(chosen.support)])
 
 

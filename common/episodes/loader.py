@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import InputError
 from .augmentation import AugmentationParameters, EpisodeAugmentation
 from .sampling import AreaRule, Candidates, Pairing, find_candidates
 from .store import SliceStore, send
@@ -48,7 +49,7 @@ class EpisodeLoader:
         cache_bytes: the slices move to the device if they take no more than this.
 
     Raises:
-        ValueError: an option is out of its range.
+        InputError: an option is out of its range.
     """
 
     def __init__(
@@ -77,16 +78,16 @@ class EpisodeLoader:
         _check_choice("gamma_target", gamma_target, get_args(Target))
         _check_choice("geometry_target", geometry_target, get_args(Target))
         if min(batch_size, episodes_per_epoch, min_area) < 1:
-            raise ValueError(
+            raise InputError(
                 "batch_size, episodes_per_epoch and min_area must be 1 or more, "
                 f"got {batch_size}, {episodes_per_epoch} and {min_area}"
             )
         if not 0 <= swap_probability <= 1:
-            raise ValueError(f"swap_probability must lie in [0, 1], got {swap_probability}")
+            raise InputError(f"swap_probability must lie in [0, 1], got {swap_probability}")
         if (rank is None) != (world_size is None):
-            raise ValueError(f"give both rank and world_size or neither, got {rank} and {world_size}")
+            raise InputError(f"give both rank and world_size or neither, got {rank} and {world_size}")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
-            raise ValueError(f"rank must lie in [0, world_size), got {rank} of {world_size}")
+            raise InputError(f"rank must lie in [0, world_size), got {rank} of {world_size}")
         self.dataset = dataset
         self.batch_size = batch_size
         self.episodes_per_epoch = episodes_per_epoch
@@ -228,4 +229,4 @@ def _rows(target: Target, numbers: NDArray[np.float64]) -> Tensor:
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -17,9 +17,6 @@ class ConditionedSegmenter(nn.Module):
         support_mask: ``(K, 1, *S)``, 1 inside the structure.
     """
 
-    support_features: Tensor
-    support_mask: Tensor
-
     def __init__(self, segmenter: FewShotSegmenter, support_image: Tensor, support_mask: Tensor) -> None:
         super().__init__()
         self.segmenter = segmenter.eval()
@@ -30,9 +27,11 @@ class ConditionedSegmenter(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map query images ``(B, 1, *S)`` to log-probabilities ``(B, 2, *S)``."""
-        batch = image.shape[0]
-        support_features = self.support_features.expand([batch] + list(self.support_features.shape[1:]))
-        support_mask = self.support_mask.expand([batch] + list(self.support_mask.shape[1:]))
+        support_features = self._repeat(self.support_features, image.shape[0])  # type: ignore[arg-type]
+        support_mask = self._repeat(self.support_mask, image.shape[0])  # type: ignore[arg-type]
         query_features, support_features = self.segmenter.relate(self.segmenter.encode(image), support_features)
         scores = self.segmenter.segment(query_features, support_features, support_mask)
         return self.segmenter.to_log_probabilities(scores, list(image.shape[2:]))
+
+    def _repeat(self, single: Tensor, batch: int) -> Tensor:
+        return single.expand([batch] + list(single.shape[1:]))

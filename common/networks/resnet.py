@@ -5,6 +5,8 @@ from __future__ import annotations
 from monai.networks.nets import resnet18, resnet50, resnet101
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 _BUILDERS = {18: resnet18, 50: resnet50, 101: resnet101}
 _WIDTHS = {18: (128, 256, 512), 50: (512, 1024, 2048), 101: (512, 1024, 2048)}
 
@@ -21,15 +23,15 @@ class ResNetEncoder(nn.Module):
         stages: residual stages kept, 2 to 4; the papers use all 4, fewer make a lighter encoder for a CPU.
 
     Raises:
-        ValueError: unknown ``depth`` or ``stages``.
+        InputError: unknown ``depth`` or ``stages``.
     """
 
     def __init__(self, depth: int = 101, feature_channels: int = 256, stages: int = 4) -> None:
         super().__init__()
         if depth not in _BUILDERS:
-            raise ValueError(f"ResNetEncoder has depth {sorted(_BUILDERS)}, got {depth}")
+            raise InputError(f"ResNetEncoder has depth {sorted(_BUILDERS)}, got {depth}")
         if stages not in (2, 3, 4):
-            raise ValueError(f"ResNetEncoder has 2 to 4 stages, got {stages}")
+            raise InputError(f"ResNetEncoder has 2 to 4 stages, got {stages}")
         net = _BUILDERS[depth](
             spatial_dims=2, n_input_channels=3, conv1_t_stride=2, feed_forward=False, bias_downsample=False
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..errors import InputError
 from .segmenter import FewShotSegmenter
 
 _HOST = "https://download.pytorch.org/models/"
@@ -34,7 +35,7 @@ def load_encoder(network: FewShotSegmenter, init: str, depth: int = 101) -> FewS
 
     Raises:
         FileNotFoundError: weights neither found locally nor downloadable; says what to fetch and where to put it.
-        ValueError: unknown ``init``, or a checkpoint whose names or shapes do not fit the backbone.
+        InputError: unknown ``init``, or a checkpoint whose names or shapes do not fit the backbone.
     """
     if init == "none":
         return network
@@ -48,7 +49,7 @@ def load_encoder(network: FewShotSegmenter, init: str, depth: int = 101) -> FewS
 def _public_file(init: str, depth: int) -> Path:
     if (init, depth) not in _FILES:
         known = ", ".join(f"{name} for ResNet-{layers}" for name, layers in sorted(_FILES))
-        raise ValueError(f"init: no public {init} weights for ResNet-{depth}; there are {known}; or use none")
+        raise InputError(f"init: no public {init} weights for ResNet-{depth}; there are {known}; or use none")
     name = _FILES[init, depth]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if not path.is_file():
@@ -75,4 +76,4 @@ def _load_backbone(network: FewShotSegmenter, path: Path) -> None:
         backbone.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise ValueError(f"init: {path} does not fit this encoder: {first}") from error
+        raise InputError(f"init: {path} does not fit this encoder: {first}") from error

@@ -39,7 +39,7 @@ class Supervoxelsd(MapTransform):
         compactness: slic: weight of distance against intensity.
 
     Raises:
-        ValueError: unknown ``method``.
+        InputError: unknown ``method``.
         InputError: on an item, naming the file: no foreground, constant or non-finite intensities, another shape.
     """
 
@@ -60,7 +60,7 @@ class Supervoxelsd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if method not in ("felzenszwalb", "slic"):
-            raise ValueError(f"Supervoxelsd has method felzenszwalb or slic, got {method}")
+            raise InputError(f"Supervoxelsd has method felzenszwalb or slic, got {method}")
         self.output_keys = ensure_tuple_rep(output_key, len(self.keys))
         self.method = method
         self.min_size = min_size

@@ -6,16 +6,21 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from nibabel.filebasedimages import ImageFileError
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 
 class CheckFilesd(MapTransform):
-    """Check that the files to be loaded exist.
+    """Check that the files to be loaded exist, and that NIfTI files are readable and have an invertible affine.
+
+    The affine is checked in the file because MONAI's reader replaces a singular one without a word.
 
     Args:
         keys: keys that hold paths.
@@ -26,16 +31,19 @@ class CheckFilesd(MapTransform):
         """Return the data unchanged.
 
         Raises:
-            InputError: a path does not exist.
+            InputError: naming the file and what is wrong with it.
         """
         for key in self.key_iterator(data):
-            if not Path(data[key]).exists():
-                raise InputError(f"{key}: no file {data[key]}; check the path")
+            path = Path(data[key])
+            if not path.exists():
+                raise InputError(f"{key}: no file {path}; check the path")
+            if path.name.endswith((".nii", ".nii.gz")):
+                _check_nifti(path)
         return dict(data)
 
 
 class CheckVolumed(MapTransform):
-    """Check freshly loaded volumes ``(1, X, Y, Z)``: dimensions, values, affine, and label against image.
+    """Check freshly loaded volumes ``(1, X, Y, Z)``: dimensions, values, and label against image.
 
     Args:
         keys: keys of the volumes.
@@ -81,17 +89,24 @@ def file_name(volume: Any) -> str:
     return str(name[0] if isinstance(name, (list, tuple)) else name)
 
 
+def _check_nifti(path: Path) -> None:
+    try:
+        affine = nib.load(path).affine  # type: ignore[attr-defined]
+    except (ImageFileError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: not a readable NIfTI file ({one_line(error)}); export or copy it again") from error
+    determinant = float(np.linalg.det(affine[:3, :3]))
+    if not abs(determinant) > 1e-8:
+        raise InputError(
+            f"{path}: its affine is not invertible (determinant {determinant:.3g}); repair the header's geometry"
+        )
+
+
 def _check_shape(volume: MetaTensor, name: str) -> None:
     if volume.ndim != 4:
         raise InputError(f"{name}: has {volume.ndim - 1} dimensions, a 3D volume is needed; stack the slices first")
     if volume.shape[0] != 1:
         raise InputError(
             f"{name}: is 4D with {volume.shape[0]} volumes or channels; give one 3D volume (split the series first)"
-        )
-    determinant = float(torch.linalg.det(volume.affine[:3, :3].double()))
-    if not abs(determinant) > 1e-8:
-        raise InputError(
-            f"{name}: its affine is not invertible (determinant {determinant:.3g}); repair the header's geometry"
         )
 
 

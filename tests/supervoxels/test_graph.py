@@ -79,6 +79,16 @@ def test_edge_multipliers(spacing, z, zx, zxy):
     np.testing.assert_allclose(edge_multipliers(spacing), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("segment", [felzenszwalb_3d, felzenszwalb_oracle])
+@pytest.mark.parametrize("scale", [1.0, 3.0, 5.0, 7.0])
+def test_threshold_is_rounded_to_single_precision(segment, scale):
+    threshold = float(np.float32(scale / 255))
+    assert threshold != scale / 255
+    for cost, segments in [(np.nextafter(threshold, 0), 1), (threshold, 2)]:
+        labels = segment(np.array([[[0.0, cost]]]), scale, 0.0, 1, (1.0, 1.0, 1.0))
+        assert labels.max() + 1 == segments
+
+
 @st.composite
 def problems(draw):
     shape = draw(st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(1, 9)))
@@ -86,7 +96,7 @@ def problems(draw):
     levels = draw(st.sampled_from([1, 2, 4, 50, None]))
     image = generator.uniform(0, 255, shape) if levels is None else generator.integers(0, levels, shape).astype(float)
     spacing = draw(st.sampled_from([(7.7, 1.25, 1.25), (1.0, 1.0, 1.0), (0.5, 1.0, 2.0), (3.0, 0.7, 0.9)]))
-    scale = draw(st.sampled_from([0.0, 1e-40, 1.0, 300.0, 20000.0, 1e40]))
+    scale = draw(st.sampled_from([0.0, 1e-42, 1.0, 300.0, 20000.0, 1e40]))
     return image, scale, draw(st.sampled_from([1, 2, 5, 20, 1000])), spacing
 
 

@@ -1,4 +1,4 @@
-"""What the filter-Kruskal scheme buys over the plain algorithm, on a volume of 256 x 256 x 100 voxels with many ties."""
+"""What the filter-Kruskal scheme buys over the plain algorithm: 256 x 256 x 100 voxels, many ties."""
 
 from __future__ import annotations
 

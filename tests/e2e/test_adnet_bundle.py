@@ -1,0 +1,111 @@
+"""The ADNet bundle through MONAI's runner, in subprocesses: train, resume, evaluate, infer."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from tests.e2e.tiny import SMALL, SMALL_TRAINING
+
+TRAIN = "bundles/adnet/configs/train.yaml"
+
+
+@pytest.fixture(scope="module")
+def train(run_bundle, dataset, options):
+    def run(folder, config=TRAIN, run_id="training", cwd=None, **settings):
+        places = {name: folder / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
+        settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, **SMALL_TRAINING, **places, **settings}
+        where = {} if cwd is None else {"cwd": cwd}
+        return run_bundle("run", run_id, "--config_file", str(config), *options(**settings), **where)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(train, tmp_path_factory):
+    """80 uninterrupted steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(folder, max_epochs=4, save_interval=30, val_interval=4)
+    return folder
+
+
+def weights(folder):
+    return torch.load(folder / "ckpt_dir" / "model.pt", weights_only=True)
+
+
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(train, trained, tmp_path):
+    train(tmp_path, max_epochs=2, save_interval=30)
+    train(tmp_path, max_epochs=4, save_interval=30, resume=True)
+    reference, resumed = weights(trained), weights(tmp_path)
+    assert reference.keys() == resumed.keys()
+    different = [name for name in reference if not torch.equal(reference[name], resumed[name])]
+    assert different == []
+
+
+def test_training_changes_the_weights_and_the_threshold(trained):
+    assert weights(trained)["threshold"].item() != -10.0
+
+
+def test_evaluate_writes_every_case_and_organ(run_bundle, dataset, trained, options):
+    configs = f"['{TRAIN}','bundles/adnet/configs/evaluate.yaml']"
+    places = {name: trained / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
+    settings = {"dataset_dir": dataset, **SMALL_TRAINING, **places}
+    result = run_bundle("run", "--config_file", configs, *options(**settings))
+    rows = list(csv.DictReader((trained / "output_dir" / "cases.csv").open()))
+    assert [row["protocol"] for row in rows] == ["ep1"] * 4 + ["ep2"] * 4
+    assert {(row["case"], row["organ"]) for row in rows} == {
+        (case, organ) for case in ("case_1", "case_2") for organ in ("liver", "spleen")
+    }
+    ep1 = [float(row["dice"]) for row in rows if row["protocol"] == "ep1"]
+    assert np.mean(ep1) > 0.5, result.stdout
+    assert all(float(row["hd95_mm"]) >= 0 for row in rows if row["hd95_mm"])
+    assert json.loads((trained / "output_dir" / "cases.json").read_text())[0]["protocol"] == "ep1"
+
+    original = run_bundle("run", "--config_file", configs, *options(**settings, evaluate_space="original"))
+    other = list(csv.DictReader((trained / "output_dir" / "cases.csv").open()))
+    same_grid = [float(row["dice"]) for row in other if row["protocol"] == "ep1"]
+    assert np.allclose(ep1, same_grid, atol=0.02), original.stdout
+
+
+def test_inference_answers_in_the_query_geometry(run_bundle, dataset, trained, options, tmp_path):
+    files = {"support_image": dataset / "imagesTr/case_3.nii.gz", "support_label": dataset / "labelsTr/case_3.nii.gz"}
+    query = dataset / "imagesTr/case_1.nii.gz"
+    settings = {"image": query, "checkpoint": trained / "ckpt_dir/model.pt", "output_dir": tmp_path, "confidence": True}
+    run_bundle("run", "--config_file", "bundles/adnet/configs/inference.yaml", *options(**files, **settings, **SMALL))
+    answer, stored = nib.load(tmp_path / "case_1_seg.nii.gz"), nib.load(query)
+    assert answer.shape == stored.shape
+    assert np.allclose(answer.affine, stored.affine)
+    assert set(np.unique(answer.get_fdata())) <= {0, 1, 4}
+    label = nib.load(dataset / "labelsTr/case_1.nii.gz").get_fdata()
+    predicted = answer.get_fdata() == 1
+    assert 2 * (predicted & (label == 1)).sum() / (predicted.sum() + (label == 1).sum()) > 0.5
+    confidence = nib.load(tmp_path / "case_1_confidence.nii.gz").get_fdata()
+    assert confidence.min() >= 0 and confidence.max() <= 1
+    assert ((confidence > 0.5) == (answer.get_fdata() > 0)).mean() > 0.999
+
+
+@pytest.mark.slow
+def test_runs_from_any_folder_and_under_both_names(train, bundle_root, tmp_path):
+    config = bundle_root("adnet") / "configs" / "train.yaml"
+    train(tmp_path, config=config, cwd=tmp_path, run_id="run", max_epochs=1)
+    assert (tmp_path / "ckpt_dir" / "model.pt").is_file()
+    other = tmp_path / "other"
+    train(other, run_id="training", **{"train#trainer#max_epochs": 1})
+    first, second = weights(tmp_path), weights(other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_single_process_stream(run_python, dataset, options, tmp_path):
+    configs = f"['{TRAIN}','bundles/adnet/configs/multi_gpu_train.yaml']"
+    places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
+    settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, **SMALL_TRAINING, **places}
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
+    run_python(*launch, "run", "training", "--config_file", configs, *options(**settings))
+    assert "threshold" in weights(tmp_path)
+    checkpoint = torch.load(next((tmp_path / "ckpt_dir").glob("checkpoint_*.pt")), weights_only=True)
+    assert int(checkpoint["episodes"]["episode"]) == 20
+    assert checkpoint["trainer"]["iteration"] == 10
