@@ -21,8 +21,8 @@ _UNDRAWN = -1.0
 # bowel overlap on purpose, and so do liver, pancreas and bowel: intensity alone must not solve the task.
 _TISSUE = {
     "fat": 70, "skin": 150, "muscle": 175, "cavity": 105, "lung": 30, "bone": 215, "disc": 320, "fluid": 700,
-    "liver": 300, "spleen": 480, "cortex": 560, "medulla": 430, "sinus": 190, "vessel": 90, "vein": 380,
-    "pancreas": 330, "stomach": 420, "bowel": 400, "heart": 220,
+    "liver": 300, "spleen": 450, "cortex": 620, "medulla": 540, "sinus": 190, "vessel": 90, "vein": 380,
+    "pancreas": 330, "stomach": 290, "bowel": 250, "heart": 220,
 }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ class _Canvas:
         self.label = np.zeros(self.x.shape, np.uint8)
         self.body = np.zeros(self.x.shape, bool)
         self.cavity = np.zeros(self.x.shape, bool)
-        self.tissue = {name: value * generator.uniform(0.85, 1.15) for name, value in _TISSUE.items()}
+        self.tissue = {name: value * generator.uniform(0.9, 1.1) for name, value in _TISSUE.items()}
 
     def noise(self, scale: float) -> NDArray[np.float32]:
         """Smooth noise of zero mean and unit variance with correlation length `scale` in millimetres."""
@@ -159,7 +159,7 @@ def _draw_trunk(canvas: _Canvas) -> None:
 def _draw_bowel(canvas: _Canvas) -> None:
     """Colon, small-bowel loops and gallbladder-like fluid: distractors with any organ's intensity."""
     lower = canvas.cavity & (canvas.y > -25 + 8 * canvas.noise(30)) & (canvas.z < 18 + 10 * canvas.noise(35))
-    content = 0.6 * np.tanh(1.5 * canvas.noise(20)) + 0.1 * canvas.noise(5)
+    content = 0.5 * np.tanh(1.5 * canvas.noise(20)) + 0.1 * canvas.noise(5)
     walls = np.abs(canvas.noise(12))
     canvas.paint(lower & (walls > 0.3), "bowel", content)
     canvas.paint(lower & (walls > 0.16) & (walls <= 0.3), "muscle", 0.1)
@@ -197,7 +197,7 @@ def _draw_spleen_and_stomach(canvas: _Canvas) -> None:
     """Stomach, then the spleen as an ellipsoid hollowed on the stomach's side."""
     stomach = canvas.ellipsoid((-52, 34, 36), (44, 32, 36), turn=20, jitter=5) + 0.07 * canvas.noise(20)
     canvas.paint(canvas.cavity & (stomach < 1.08), "muscle", 0.1)
-    canvas.paint(canvas.cavity & (stomach < 1), "stomach", 0.4 * canvas.noise(22) + 0.06 * canvas.noise(5))
+    canvas.paint(canvas.cavity & (stomach < 1), "stomach", 0.25 * canvas.noise(22) + 0.06 * canvas.noise(5))
     spleen = canvas.ellipsoid((-94, -30, 34), (33, 52, 50), turn=12, jitter=4) + 0.05 * canvas.noise(16)
     hollow = canvas.ellipsoid((-62, -4, 30), (31, 34, 44), jitter=3)
     texture = 0.05 * canvas.noise(8) + 0.04 * canvas.noise(4)
@@ -208,7 +208,7 @@ def _draw_kidneys(canvas: _Canvas) -> None:
     """Kidneys: bright cortex, darker pyramids, sinus open towards the spine; the right one lower."""
     for side, name, height in ((1, "right kidney", -30), (-1, "left kidney", -18)):
         kidney = canvas.ellipsoid((side * 66, -43, height), (31, 26, 55), turn=-25 * side, lean=-0.15 * side)
-        sinus = canvas.ellipsoid((side * 50, -36, height), (17, 11, 24), turn=-25 * side, lean=-0.15 * side, jitter=2)
+        sinus = canvas.ellipsoid((side * 50, -36, height), (13, 8, 20), turn=-25 * side, lean=-0.15 * side, jitter=2)
         kidney = kidney + 0.04 * canvas.noise(14)
         grain = 0.06 * canvas.noise(5)
         canvas.paint(kidney < 1.12, "cavity", grain)
@@ -240,7 +240,7 @@ def _acquire(canvas: _Canvas) -> NDArray[np.int16]:
     """What the scanner would store: partial volume, coil bias field, Rician noise, integers."""
     signal = np.where(canvas.body, np.maximum(canvas.image, 0), 0)
     signal = gaussian_filter(signal, (0.7, 0.7, 0.35))
-    strength = canvas.generator.uniform(0.08, 0.16)
+    strength = canvas.generator.uniform(0.05, 0.11)
     signal *= np.exp(strength * canvas.noise(110))
     real, imaginary = canvas.generator.standard_normal((2, *signal.shape), dtype=np.float32) * NOISE
     return np.rint(np.hypot(signal + real, imaginary)).astype(np.int16)
