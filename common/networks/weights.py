@@ -55,7 +55,7 @@ def _public_file(init: str, depth: int) -> Path:
     if not path.is_file():
         try:
             torch.hub.load_state_dict_from_url(_HOST + name, check_hash=True, map_location="cpu")
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no connection, or a file whose hash is not its name's
             raise FileNotFoundError(
                 f"init: {init} needs {_HOST + name}, which could not be fetched ({error}); "
                 f"download it elsewhere and put it at {path}, or use --init none"
