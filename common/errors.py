@@ -43,5 +43,7 @@ def user_mistake(error: BaseException | None) -> InputError | OSError | None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's message with line breaks and runs of blanks folded."""
+    """Return an error's message with line breaks and runs of blanks folded; a bare missing file gets its fix."""
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"no file {error.filename}; check the path, and for a checkpoint train first"
     return " ".join(str(error).split())

@@ -21,7 +21,7 @@ _UNDRAWN = -1.0
 # bowel overlap on purpose, and so do liver, pancreas and bowel: intensity alone must not solve the task.
 _TISSUE = {
     "fat": 70, "skin": 150, "muscle": 175, "cavity": 105, "lung": 30, "bone": 215, "disc": 320, "fluid": 700,
-    "liver": 300, "spleen": 450, "cortex": 620, "medulla": 540, "sinus": 190, "vessel": 90, "vein": 380,
+    "liver": 300, "spleen": 450, "cortex": 620, "medulla": 540, "sinus": 190, "vessel": 90, "vein": 360,
     "pancreas": 330, "stomach": 290, "bowel": 250, "heart": 220,
 }  # fmt: skip
 
@@ -199,7 +199,7 @@ def _draw_spleen_and_stomach(canvas: _Canvas) -> None:
     canvas.paint(canvas.cavity & (stomach < 1.08), "muscle", 0.1)
     canvas.paint(canvas.cavity & (stomach < 1), "stomach", 0.25 * canvas.noise(22) + 0.06 * canvas.noise(5))
     spleen = canvas.ellipsoid((-94, -30, 34), (33, 52, 50), turn=12, jitter=4) + 0.05 * canvas.noise(16)
-    hollow = canvas.ellipsoid((-62, -4, 30), (31, 34, 44), jitter=3)
+    hollow = canvas.ellipsoid((-60, 0, 30), (27, 32, 42), jitter=2)
     texture = 0.05 * canvas.noise(8) + 0.04 * canvas.noise(4)
     canvas.paint(canvas.cavity & (spleen < 1) & (hollow > 1), "spleen", texture, LABELS["spleen"])
 

@@ -87,14 +87,19 @@ def test_air_is_rician_noise_outside_the_body(subjects):
         assert voxels(image).min() >= 0
 
 
-def test_intensity_alone_does_not_find_an_organ(subjects):
-    for image, label in subjects:
-        for organ in ("right kidney", "left kidney", "spleen"):
-            inside = voxels(label) == LABELS[organ]
-            low, high = np.percentile(voxels(image)[inside], (5, 95))
+def test_the_supports_intensities_do_not_find_the_organs_of_others(subjects):
+    """A window over the third subject's organ, as a support would give it, applied to every other subject."""
+    support_image, support_label = subjects[2]
+    scores = []
+    for organ in ("right kidney", "left kidney", "spleen"):
+        inside = voxels(support_label) == LABELS[organ]
+        low, high = np.percentile(voxels(support_image)[inside], (5, 95))
+        for image, label in subjects[:2] + subjects[3:]:
+            wanted = voxels(label) == LABELS[organ]
             in_window = (voxels(image) >= low) & (voxels(image) <= high)
-            dice = 2 * np.count_nonzero(in_window & inside) / (np.count_nonzero(in_window) + np.count_nonzero(inside))
-            assert dice < 0.5, organ
+            overlap = np.count_nonzero(in_window & wanted)
+            scores.append(2 * overlap / (np.count_nonzero(in_window) + np.count_nonzero(wanted)))
+    assert np.mean(scores) < 0.45
 
 
 def test_subjects_differ(subjects):
