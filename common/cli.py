@@ -52,6 +52,10 @@ def segment(
     image: Annotated[str, typer.Option(help="Scan to segment; several separated by commas.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
     config: Overlays = "",
+    checkpoint: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Trained weights; default: the bundle's models/model.pt."),
+    ] = None,
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
     confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
@@ -64,6 +68,8 @@ def segment(
         "output_dir": str(output_dir),
         "confidence": confidence,
     }
+    if checkpoint is not None:
+        overrides["checkpoint"] = checkpoint
     if organs is not None:
         overrides["organs"] = _integers(organs, "--organs")
     if query_slices is not None:

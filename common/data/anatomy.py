@@ -22,7 +22,7 @@ _UNDRAWN = -1.0
 _TISSUE = {
     "fat": 70, "skin": 150, "muscle": 175, "cavity": 105, "lung": 30, "bone": 215, "disc": 320, "fluid": 700,
     "liver": 300, "spleen": 450, "cortex": 620, "medulla": 540, "sinus": 190, "vessel": 90, "vein": 360,
-    "pancreas": 330, "stomach": 290, "bowel": 250, "heart": 220,
+    "pancreas": 330, "stomach": 240, "bowel": 180, "heart": 220,
 }  # fmt: skip
 
 

@@ -19,15 +19,17 @@ def dataset(tmp_path_factory):
 @pytest.mark.parametrize("overlay", [[], ["quick"], ["evaluate"], ["paper_mscmr"], ["cpu_chaos_t2"]], ids=str)
 def test_training_configurations(bundle_root, dataset, tmp_path, overlay):
     places = {name: str(tmp_path / name) for name in ("ckpt_dir", "output_dir", "cache_dir")}
-    settings = {**SMALL_TRAINING, **places, "dataset_dir": dataset, "dataset": None}
+    settings = {**SMALL_TRAINING, **places, "dataset_dir": dataset, "challenge": None}
     workflow = bundle_workflow(bundle_root("adnet"), ["train", *overlay], **settings)
     assert workflow.check_properties() in (None, [])
 
 
-def test_inference_configuration(bundle_root, dataset):
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL, dataset_dir=dataset)
+@pytest.mark.parametrize("overlay", [[], ["quick"], ["paper_mscmr"], ["cpu_chaos_t2"]], ids=str)
+def test_inference_configurations(bundle_root, dataset, overlay):
+    workflow = bundle_workflow(bundle_root("adnet"), ["inference", *overlay], "infer", **SMALL, dataset_dir=dataset)
     assert workflow.check_properties() in (None, [])
-    assert len(workflow.parser.get_parsed_content("dataset#data")) == 5
+    items = workflow.parser.get_parsed_content("dataset#data")
+    assert [list(item) for item in items] == [["image"]] * 5
 
 
 def test_unlabelled_scans_train_without_validation(bundle_root, dataset, tmp_path):
