@@ -48,7 +48,7 @@ def draw_subject(generator: np.random.Generator) -> Drawing:
         generator: source of every random draw; the same state gives the same voxels.
 
     Returns:
-        Image and label of 176 x 176 x 20..23 voxels, about 1.9 x 1.9 x 7.7 mm.
+        Image and label of 176 x 176 x 22..26 voxels, about 1.9 x 1.9 x 7.7 mm.
     """
     canvas = _Canvas(generator)
     _draw_trunk(canvas)
@@ -67,7 +67,7 @@ class _Canvas:
     def __init__(self, generator: np.random.Generator) -> None:
         self.generator = generator
         self.spacing = float(generator.uniform(1.84, 1.98))
-        self.slices = int(generator.integers(20, 24))
+        self.slices = int(generator.integers(22, 27))
         in_plane = (np.arange(PIXELS) - (PIXELS - 1) / 2) * self.spacing
         through = (np.arange(self.slices) - (self.slices - 1) / 2) * SLICE_SPACING
         self.axes = (-in_plane, in_plane, through)
