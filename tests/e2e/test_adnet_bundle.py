@@ -102,9 +102,9 @@ def test_runs_from_any_folder_and_under_both_names(train, bundle_root, tmp_path)
 def test_two_processes_share_the_single_process_stream(run_python, dataset, options, tmp_path):
     configs = f"['{TRAIN}','bundles/adnet/configs/multi_gpu_train.yaml']"
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
-    settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, **SMALL_TRAINING, **places}
+    settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, "save_interval": 5, **SMALL_TRAINING}
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
-    run_python(*launch, "run", "training", "--config_file", configs, *options(**settings))
+    run_python(*launch, "run", "training", "--config_file", configs, *options(**settings, **places))
     assert "threshold" in weights(tmp_path)
     checkpoint = torch.load(next((tmp_path / "ckpt_dir").glob("checkpoint_*.pt")), weights_only=True)
     assert int(checkpoint["episodes"]["episode"]) == 20
