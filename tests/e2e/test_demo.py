@@ -14,8 +14,8 @@ def test_quick_training_beats_the_untrained_network(run_python, tmp_path):
         name: summarise(json.loads((tmp_path / name / "cases.json").read_text())) for name in ("untrained", "trained")
     }
     trained, untrained = scores["trained"]["ep2"]["mean"], scores["untrained"]["ep2"]["mean"]
-    # docs/results.md has what was reached. Rounding, and with it the result, depends on the number of threads and on the
-    # processor; the floor leaves room for that.
+    # docs/results.md has what was reached. Rounding, and with it the result, depends on the number of threads and on
+    # the processor; the floor leaves room for that.
     assert trained >= 0.65, output[-1500:]
     assert trained >= untrained + 0.25, output[-1500:]
     assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")
