@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import nibabel
 from nibabel.filebasedimages import ImageFileError
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .phantom import make_phantom
 
 Item: TypeAlias = dict[str, str]
@@ -198,5 +198,4 @@ def _shape(path: Path) -> tuple[int, ...] | None:
     try:
         return tuple(nibabel.load(path).shape)  # type: ignore[attr-defined]
     except (ImageFileError, OSError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not a readable NIfTI file ({reason}): export or copy it again") from error
+        raise InputError(f"{path} is not a readable NIfTI file ({one_line(error)}): export or copy it again") from error
