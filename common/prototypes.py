@@ -45,6 +45,117 @@ def masked_average(features: Tensor, mask: Tensor) -> Tensor:
     return total / (mask.flatten(3).sum(3).to(features.dtype) + 1e-5)
 
 
+def resize_mask(mask: Tensor, size: list[int]) -> Tensor:
+    """Bring masks to feature size by plain linear interpolation (released ALPNet code).
+
+    At a stride of 8 each feature cell sees the central 2 x 2 pixels of its 8 x 8 block only, not the block's average.
+
+    Args:
+        mask: ``(B, K, 1, *S)`` with values in [0, 1].
+        size: feature grid ``*s``.
+
+    Returns:
+        Soft masks ``(B, K, 1, *s)``.
+    """
+    if list(mask.shape[3:]) == size:
+        return mask
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    resized = F.interpolate(mask.flatten(0, 1), size=size, mode=mode, align_corners=False)
+    return resized.unflatten(0, [mask.shape[0], mask.shape[1]])
+
+
+def cell_average(values: Tensor, window: list[int]) -> Tensor:
+    """Average features or masks over the cells of a grid (ALPNet, equation 1; 3D ALPNet, equation 3.1).
+
+    Cells are half-open and do not overlap. Where the window does not divide the grid, the last cells are smaller; the
+    released ALPNet code would drop them, its sizes divide.
+
+    Args:
+        values: ``(B, K, C, *s)``.
+        window: size of a cell, one number per axis.
+
+    Returns:
+        ``(B, K, C, *g)``.
+    """
+    flat = values.flatten(0, 1)
+    if len(window) == 2:
+        cells = F.avg_pool2d(flat, window, ceil_mode=True)
+    else:
+        cells = F.avg_pool3d(flat, window, ceil_mode=True)
+    return cells.unflatten(0, [values.shape[0], values.shape[1]])
+
+
+def as_prototypes(cells: Tensor) -> Tensor:
+    """Turn grids of features ``(B, K, F, *g)`` into prototypes ``(B, P, F)`` of all shots, ``P = K x cells``."""
+    return cells.flatten(3).transpose(2, 3).flatten(1, 2)
+
+
+def assign_cells(fraction: Tensor, rule: str = "code", threshold: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Tell which cells give foreground and which give background prototypes.
+
+    Rule ``code`` (released ALPNet code): foreground or background above the threshold; mixed cells are neither. Rule
+    ``paper`` (ALPNet, equation 2; 3D ALPNet): foreground from the threshold on, background all the rest. Where an
+    episode has no background cell, the cells with the least foreground become it: the released code fails there.
+
+    Args:
+        fraction: foreground fraction of the cells ``(B, K, 1, *g)``.
+        rule: ``code`` or ``paper``.
+        threshold: fraction that makes a cell foreground.
+
+    Returns:
+        Foreground and background ``(B, P)``, booleans in the order of ``as_prototypes``.
+    """
+    fraction = fraction.flatten(1)
+    if rule == "paper":
+        foreground, background = fraction >= threshold, fraction < threshold
+    else:
+        foreground, background = fraction > threshold, 1.0 - fraction > threshold
+    least = fraction == fraction.amin(1, keepdim=True)
+    return foreground, background | (least & ~background.any(1, keepdim=True))
+
+
+def fuse(similarity: Tensor, valid: Tensor) -> Tensor:
+    """Fuse similarities to several prototypes, weighted by their own softmax (ALPNet, equation 5).
+
+    Args:
+        similarity: ``(B, P, *s)``, scaled: the released ALPNet code takes the softmax of the scaled cosines.
+        valid: ``(B, P)``, which prototypes count; at least one per episode.
+
+    Returns:
+        ``(B, *s)``: the sum over k of ``softmax_k(S) S_k``.
+    """
+    flat = similarity.flatten(2)
+    weights = flat.masked_fill(~valid.unsqueeze(2), -float("inf")).softmax(1)
+    return (weights * flat).sum(1).unflatten(1, similarity.shape[2:])
+
+
+def local_scores(
+    query_features: Tensor,
+    prototypes: Tensor,
+    foreground: Tensor,
+    background: Tensor,
+    class_prototypes: Tensor,
+    alpha: float,
+) -> Tensor:
+    """Score a query against local prototypes, and for the foreground class-level ones too (ALPNet, equations 4 and 5).
+
+    Args:
+        query_features: ``(B, F, *s)``.
+        prototypes: of the cells ``(B, P, F)``.
+        foreground: ``(B, P)``, cells that are foreground prototypes.
+        background: ``(B, P)``, cells that are background prototypes.
+        class_prototypes: of the whole structure, one per shot ``(B, K, F)``.
+        alpha: scale of the cosine.
+
+    Returns:
+        Scores of background and foreground ``(B, 2, *s)``.
+    """
+    local = alpha * cosine_similarity(query_features, prototypes)
+    whole = alpha * cosine_similarity(query_features, class_prototypes)
+    counted = torch.cat([foreground, torch.ones_like(whole.flatten(2)[:, :, 0], dtype=torch.bool)], dim=1)
+    return torch.stack([fuse(local, background), fuse(torch.cat([local, whole], dim=1), counted)], dim=1)
+
+
 def cosine_similarity(features: Tensor, prototypes: Tensor) -> Tensor:
     """Cosine of every feature vector with every prototype of its episode; a zero vector gives 0.
 

@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from common.prototypes import cosine_similarity, masked_average, resize_adjoint
+from common.prototypes import (
+    as_prototypes,
+    assign_cells,
+    cell_average,
+    cosine_similarity,
+    fuse,
+    masked_average,
+    resize_adjoint,
+    resize_mask,
+)
 
 FEATURES = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, -1.0]]])
 MASK = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -78,3 +87,77 @@ def test_batch_of_episodes_equals_single_episodes(shots):
     for episode in range(3):
         alone = masked_average(features[episode : episode + 1], mask[episode : episode + 1])
         torch.testing.assert_close(together[episode : episode + 1], alone)
+
+
+RAMP = torch.tensor(
+    [
+        [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0], [8.0, 9.0, 10.0, 11.0], [12.0, 13.0, 14.0, 15.0]],
+        [[1.0, 3.0, 5.0, 2.0], [4.0, 1.0, 3.0, 5.0], [2.0, 4.0, 1.0, 3.0], [5.0, 2.0, 4.0, 1.0]],
+    ]
+)[None, None]
+
+
+def block(rows, columns, size=4):
+    mask = torch.zeros(1, 1, 1, size, size)
+    mask[..., :rows, :columns] = 1.0
+    return mask
+
+
+def test_cells_and_their_classes():
+    cells = cell_average(RAMP, [2, 2])
+    expected = torch.tensor([[[2.5, 4.5], [10.5, 12.5]], [[2.25, 3.75], [3.25, 2.25]]])
+    torch.testing.assert_close(cells[0, 0], expected)
+    assert as_prototypes(cells)[0, 1].tolist() == [4.5, 3.75]
+    fraction = cell_average(block(2, 3), [2, 2])
+    assert fraction.flatten().tolist() == [1.0, 0.5, 0.0, 0.0]
+    foreground, background = assign_cells(fraction, "code")
+    assert foreground[0].tolist() == [True, False, False, False]
+    assert background[0].tolist() == [False, False, True, True]
+    foreground, background = assign_cells(fraction, "paper")
+    assert foreground[0].tolist() == [True, False, False, False]
+    assert background[0].tolist() == [False, True, True, True]
+
+
+def test_without_background_cells_those_with_the_least_foreground_serve():
+    fraction = torch.tensor([[0.8, 0.5, 1.0, 0.5], [0.0, 1.0, 1.0, 1.0]]).reshape(2, 1, 1, 2, 2)
+    background = assign_cells(fraction, "code")[1]
+    assert background.tolist() == [[False, True, False, True], [True, False, False, False]]
+    assert assign_cells(torch.ones(1, 1, 1, 2, 2), "paper")[1].all()
+
+
+def test_last_cells_are_smaller_where_the_window_does_not_divide():
+    cells = cell_average(torch.tensor([1.0, 2.0, 3.0, 4.0, 9.0]).expand(1, 1, 1, 5, 5), [5, 2])
+    assert cells.flatten().tolist() == [1.5, 3.5, 9.0]
+
+
+def test_class_level_prototype_at_feature_size():
+    prototype = masked_average(RAMP, block(2, 3))[0, 0]
+    torch.testing.assert_close(prototype, torch.tensor([2.999995, 2.8333286111]), atol=1e-5, rtol=0)
+
+
+def test_fusion_takes_the_softmax_of_scaled_similarities():
+    cosines = torch.tensor([1.0, 0.9, 0.5]).reshape(1, 3, 1)
+    fused = fuse(20 * cosines, torch.ones(1, 3, dtype=torch.bool)).item()
+    assert fused == pytest.approx(19.76120382371247, abs=1e-5)
+    for other in (20.0, 16.0, 16.86426633237368):
+        assert fused != pytest.approx(other, abs=1e-2)
+    only = torch.tensor([[False, True, False]])
+    assert fuse(20 * cosines, only).item() == pytest.approx(18.0)
+    assert fuse(20 * cosines, torch.tensor([[False, True, True]])).item() > 17
+
+
+def test_fusion_has_no_nan_gradient_where_prototypes_do_not_count():
+    similarity = torch.randn(2, 4, 3, requires_grad=True)
+    fuse(similarity, torch.tensor([[True, False, False, True], [False, True, False, False]])).sum().backward()
+    assert similarity.grad.isfinite().all()
+    assert similarity.grad[1, 2].abs().sum() == 0
+
+
+def test_masks_are_resized_by_their_central_pixels():
+    mask = torch.zeros(1, 1, 1, 16, 16)
+    mask[..., 3:9, 2:10] = 1.0
+    resized = resize_mask(mask, [4, 4])[0, 0, 0]
+    assert resized.tolist() == [[0, 0, 0, 0], [0.5, 1, 0.5, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert resize_mask(mask, [2, 2])[0, 0, 0].tolist() == [[1, 0], [0, 0]]
+    area = F.avg_pool2d(mask[0], 4)[0, 0]
+    assert area[0].tolist() == [0.125, 0.25, 0.125, 0] and area[1].tolist() == [0.5, 1, 0.5, 0]

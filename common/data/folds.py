@@ -123,21 +123,25 @@ def split(
     return {"train": exclude_subjects(datalist, held_out), "query": query_items, "support": support_items}
 
 
-def training_items(datalist: Sequence[Item], excluded_labels: Sequence[int] = ()) -> list[Item]:
-    """Leave the label maps out of a training datalist: self-supervision must not see them.
+def training_items(
+    datalist: Sequence[Item], excluded_labels: Sequence[int] = (), labelled: bool = False
+) -> list[Item]:
+    """Leave the label maps out of a training datalist, unless something needs them: self-supervision must not see them.
 
     Args:
         datalist: training scans.
         excluded_labels: setting 2 needs the label maps to know which slices to leave out; they are kept then.
+        labelled: supervised training on annotated organs; label maps are kept.
 
     Raises:
-        InputError: a scan has no label map although `excluded_labels` are given.
+        InputError: label maps are needed and a scan has none.
     """
-    if not excluded_labels:
+    if not excluded_labels and not labelled:
         return [{key: value for key, value in item.items() if key != "label"} for item in datalist]
     unlabelled = [item["subject"] for item in datalist if "label" not in item]
     if unlabelled:
-        raise InputError(f"excluded_labels needs label maps of every training scan; there is none for {unlabelled}")
+        option = "supervised training" if labelled else "excluded_labels"
+        raise InputError(f"{option} needs label maps of every training scan; there is none for {unlabelled}")
     return list(datalist)
 
 
