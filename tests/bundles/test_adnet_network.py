@@ -1,28 +1,15 @@
 """ADNet against worked numbers (methods: cases of the ADNet paper and its released code) and its properties."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
 from common.errors import InputError
 from common.losses import alignment_loss, weighted_nll
-from common.networks import ConditionedSegmenter, ResNetEncoder
+from common.networks import ResNetEncoder
+from tests.bundles.networks import network_module
 
-ROOT = Path(__file__).parents[2]
-
-
-def load_network_module():
-    path = ROOT / "bundles" / "adnet" / "scripts" / "network.py"
-    spec = importlib.util.spec_from_file_location("adnet_network", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-adnet = load_network_module()
+adnet = network_module("adnet")
 
 
 @pytest.fixture
@@ -40,14 +27,6 @@ def features_with_cosines(cosines):
     """Two-channel features whose cosines with (1, 0) are given, one per pixel ``(1, 2, 1, n)``."""
     cosine = torch.tensor(cosines)
     return torch.stack([cosine, (1 - cosine**2).clamp_min(0).sqrt()])[None, :, None]
-
-
-def episode(batch=2, shots=1, size=32, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.randn(batch, 1, size, size, generator=generator)
-    support = torch.randn(batch, shots, 1, size, size, generator=generator)
-    mask = (torch.rand(batch, shots, 1, size, size, generator=generator) > 0.6).float()
-    return image, support, mask
 
 
 def test_score_and_soft_threshold(network):
@@ -130,44 +109,6 @@ def test_total_loss_and_threshold_gradient():
     total.backward()
     assert total.item() == pytest.approx(0.4, abs=1e-6)
     assert threshold.grad.item() == pytest.approx(0.05)
-
-
-def test_batch_equals_single_episodes_and_shot_order_does_not_matter(convolutional):
-    network = convolutional.eval()
-    image, support, mask = episode(batch=3, shots=2)
-    together = network(image, support, mask)
-    for index in range(3):
-        one = slice(index, index + 1)
-        torch.testing.assert_close(together[one], network(image[one], support[one], mask[one]), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(together, network(image, support.flip(1), mask.flip(1)), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("shots", [1, 2, 5])
-def test_scripted_and_conditioned_networks_agree(convolutional, shots):
-    network = convolutional.eval()
-    image, support, mask = episode(batch=2, shots=shots)
-    scripted = torch.jit.script(network)
-    torch.testing.assert_close(scripted(image, support, mask), network(image, support, mask))
-    conditioned = ConditionedSegmenter(network, support[0], mask[0])
-    torch.testing.assert_close(conditioned(image[:1]), network(image[:1], support[:1], mask[:1]))
-    torch.testing.assert_close(torch.jit.script(conditioned)(image[:1]), conditioned(image[:1]))
-
-
-@pytest.mark.parametrize("pixels", [0, 1, 32 * 32])
-def test_extreme_supports_stay_finite(convolutional, pixels):
-    image, support, _ = episode(batch=1)
-    mask = (torch.arange(32 * 32) < pixels).float().reshape(1, 1, 1, 32, 32)
-    outputs = convolutional.train()(image, support, mask)
-    loss = adnet.ADNetLoss()(outputs, mask[:, 0])
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert all(torch.isfinite(parameter.grad).all() for parameter in convolutional.parameters())
-
-
-def test_without_support_everything_is_background(convolutional):
-    answer = convolutional.eval()(torch.randn(2, 1, 32, 32))
-    assert answer.shape == (2, 2, 32, 32)
-    assert answer.argmax(1).sum() == 0
 
 
 def test_published_parameter_count_and_stride():

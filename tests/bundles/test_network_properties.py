@@ -1,0 +1,101 @@
+"""What holds for the network of every bundle: episodes and shots, extreme masks, precision, devices, exports."""
+
+import pytest
+import torch
+
+from common.networks import ConditionedSegmenter, ResNetEncoder
+from tests.bundles.networks import episode, network_module
+
+PLANE, VOLUME = (48, 40), (16, 24, 6)
+
+
+def resnet():
+    return ResNetEncoder(depth=18, feature_channels=16, stages=2)
+
+
+NETWORKS = {
+    "adnet": (lambda: network_module("adnet").ADNet(resnet()), PLANE),
+    "ssl_alpnet": (lambda: network_module("ssl_alpnet").ALPNet(resnet()), PLANE),
+    "ssl_alpnet-paper": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_rule="paper"), PLANE),
+    "ssl_panet": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_mode="global"), PLANE),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def case(request):
+    """Network in evaluation mode and image size; its BatchNorm statistics are those of a few random images."""
+    build, size = NETWORKS[request.param]
+    torch.manual_seed(0)
+    network = build()
+    with torch.no_grad():
+        network.train().encode(episode(size, batch=4)[0])
+    return network.eval(), size
+
+
+def test_batch_equals_single_episodes(case):
+    network, size = case
+    image, support, mask = episode(size, batch=3, shots=2)
+    together = network(image, support, mask)
+    assert together.shape == (3, 2, *size)
+    for index in range(3):
+        one = slice(index, index + 1)
+        torch.testing.assert_close(together[one], network(image[one], support[one], mask[one]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shots", [2, 5])
+def test_order_of_shots_does_not_matter(case, shots):
+    network, size = case
+    image, support, mask = episode(size, batch=1, shots=shots)
+    answer, reversed_answer = network(image, support, mask), network(image, support.flip(1), mask.flip(1))
+    torch.testing.assert_close(answer, reversed_answer, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shots", [1, 2, 5])
+def test_scripted_and_conditioned_networks_agree(case, shots):
+    network, size = case
+    image, support, mask = episode(size, shots=shots)
+    answer = network(image, support, mask)
+    torch.testing.assert_close(torch.jit.script(network)(image, support, mask), answer, atol=1e-5, rtol=1e-5)
+    conditioned = ConditionedSegmenter(network, support[0], mask[0])
+    torch.testing.assert_close(conditioned(image[:1]), answer[:1], atol=1e-5, rtol=1e-5)
+    scripted = torch.jit.script(conditioned)
+    torch.testing.assert_close(scripted(image), conditioned(image), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("filled", ["nothing", "one pixel", "everything"])
+def test_extreme_masks_stay_finite(case, filled):
+    network, size = case
+    image, support, mask = episode(size, batch=1)
+    pixels = {"nothing": 0, "one pixel": 1, "everything": mask.numel()}[filled]
+    mask = (torch.arange(mask.numel()) < pixels).float().reshape(mask.shape)
+    assert not network(image, support, mask).isnan().any()
+    outputs = network.train()(image, support, mask)
+    sum(value.float().mean() for value in outputs.values()).backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_without_support_everything_is_background(case):
+    network, size = case
+    answer = network(torch.randn(2, 1, *size))
+    assert answer.shape == (2, 2, *size)
+    assert answer.argmax(1).sum() == 0
+
+
+def test_bfloat16_is_close_to_float32(case):
+    network, size = case
+    image, support, mask = episode(size)
+    answer = network(image, support, mask).exp()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fast = network(image, support, mask).float().exp()
+    assert (fast - answer).abs().mean() < 0.03
+    assert (fast.argmax(1) == answer.argmax(1)).float().mean() > 0.95
+
+
+@pytest.mark.gpu
+def test_gpu_is_close_to_cpu(case):
+    network, size = case
+    image, support, mask = episode(size)
+    answer = network(image, support, mask).exp()
+    there = network.cuda()(image.cuda(), support.cuda(), mask.cuda()).exp().cpu()
+    torch.testing.assert_close(there, answer, atol=1e-3, rtol=1e-3)
