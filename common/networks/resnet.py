@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from monai.networks.nets import resnet18, resnet50, resnet101
 from torch import Tensor, nn
 
 from ..errors import InputError
 
 _BUILDERS = {18: resnet18, 50: resnet50, 101: resnet101}
-_WIDTHS = {18: (128, 256, 512), 50: (512, 1024, 2048), 101: (512, 1024, 2048)}
+STAGE_CHANNELS = {18: (64, 128, 256, 512), 50: (256, 512, 1024, 2048), 101: (256, 512, 1024, 2048)}
 
 
 class ResNetEncoder(nn.Module):
@@ -28,22 +30,10 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, depth: int = 101, feature_channels: int = 256, stages: int = 4) -> None:
         super().__init__()
-        if depth not in _BUILDERS:
-            raise InputError(f"ResNetEncoder has depth {sorted(_BUILDERS)}, got {depth}")
         if stages not in (2, 3, 4):
             raise InputError(f"ResNetEncoder has 2 to 4 stages, got {stages}")
-        net = _BUILDERS[depth](
-            spatial_dims=2, n_input_channels=3, conv1_t_stride=2, feed_forward=False, bias_downsample=False
-        )
-        _dilate(net.layer3, first=1, rest=2)
-        _dilate(net.layer4, first=2, rest=4)
-        layers = [net.layer1, net.layer2, net.layer3, net.layer4][:stages]
-        self.backbone = nn.Sequential()
-        for name, module in [("conv1", net.conv1), ("bn1", net.bn1), ("act", net.act), ("maxpool", net.maxpool)]:
-            self.backbone.add_module(name, module)
-        for index, layer in enumerate(layers, start=1):
-            self.backbone.add_module(f"layer{index}", layer)
-        self.projection = nn.Conv2d(_WIDTHS[depth][stages - 2], feature_channels, kernel_size=1, bias=False)
+        self.backbone = dilated_resnet(depth, stages)
+        self.projection = nn.Conv2d(STAGE_CHANNELS[depth][stages - 1], feature_channels, kernel_size=1, bias=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode slices.
@@ -57,9 +47,28 @@ class ResNetEncoder(nn.Module):
         return self.projection(self.backbone(image.expand(-1, 3, -1, -1)))
 
 
-def _dilate(layer: nn.Sequential, first: int, rest: int) -> None:
+def dilated_resnet(depth: int, stages: int) -> nn.Sequential:
+    """Build a ResNet from ``conv1`` to residual stage ``stages``, stages 3 and 4 with dilation instead of stride.
+
+    The backbone of torchvision's DeepLabV3: images ``(N, 3, H, W)`` to features at an eighth of their size.
+
+    Raises:
+        InputError: unknown ``depth``.
+    """
+    if depth not in _BUILDERS:
+        raise InputError(f"a ResNet has depth {sorted(_BUILDERS)}, got {depth}")
+    net = _BUILDERS[depth](
+        spatial_dims=2, n_input_channels=3, conv1_t_stride=2, feed_forward=False, bias_downsample=False
+    )
+    dilate(net.layer3, first=1, rest=2)
+    dilate(net.layer4, first=2, rest=4)
+    names = ["conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4"][: 4 + stages]
+    return nn.Sequential(OrderedDict((name, getattr(net, name)) for name in names))
+
+
+def dilate(layer: nn.Module, first: int, rest: int) -> None:
     """Replace the stride of a residual stage by dilation: ``first`` in its first block, ``rest`` in the others."""
-    for index, block in enumerate(layer):
+    for index, block in enumerate(layer.children()):
         dilation = first if index == 0 else rest
         for module in block.modules():
             if isinstance(module, nn.Conv2d):

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from common.networks import FewShotSegmenter, ResNetEncoder, load_encoder
+from common.networks import (
+    CANetEncoder,
+    FewShotSegmenter,
+    ResNetEncoder,
+    ResNeXt3DEncoder,
+    UNet3DEncoder,
+    load_encoder,
+    load_network,
+)
 
 
 @pytest.fixture
@@ -40,6 +48,42 @@ def test_both_public_layouts_fill_the_backbone_and_leave_the_projection(network,
     expected = public_state()
     assert all(torch.equal(value, expected[name]) for name, value in network.encoder.backbone.state_dict().items())
     assert torch.equal(network.encoder.projection.weight, projection)
+
+
+def test_a_full_resnet_fills_canet_and_leaves_its_head(tmp_path):
+    network = FewShotSegmenter(CANetEncoder(depth=18, feature_channels=4))
+    torch.save(public_state(), tmp_path / "resnet.pth")
+    head = network.encoder.head[0].weight.clone()
+    load_encoder(network, str(tmp_path / "resnet.pth"), depth=18)
+    filled = network.encoder.backbone.state_dict()
+    expected = {name: value for name, value in public_state().items() if not name.startswith(("layer4.", "fc."))}
+    assert filled.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in filled.items())
+    assert torch.equal(network.encoder.head[0].weight, head)
+
+
+def test_kinetics_layout_fills_the_3d_resnext(tmp_path):
+    network, source = (FewShotSegmenter(ResNeXt3DEncoder(4, (1, 1, 1, 1), width=4, cardinality=4)) for _ in range(2))
+    # That release is older than the batch counter of BatchNorm.
+    names = [name for name in source.encoder.backbone.state_dict() if not name.endswith("num_batches_tracked")]
+    weights = {name: torch.rand_like(source.encoder.backbone.state_dict()[name]) for name in names}
+    state = {"module." + name: value for name, value in weights.items()} | {"module.fc.weight": torch.zeros(2)}
+    optimizer = {"state": {}, "param_groups": [{"lr": 0.1}]}
+    file = tmp_path / "resnext-101-kinetics.pth"
+    torch.save({"epoch": 1, "arch": "resnext-101", "state_dict": state, "optimizer": optimizer}, file)
+    load_encoder(network, str(file))
+    filled = network.encoder.backbone.state_dict()
+    assert all(torch.equal(filled[name], value) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("init", ["coco", "imagenet"])
+def test_public_weights_are_refused_before_any_download_where_they_cannot_fit(hub, init):
+    with pytest.raises(InputError, match="weights are 2D; use none or the path of resnext-101-kinetics.pth"):
+        load_encoder(FewShotSegmenter(ResNeXt3DEncoder(4, (1, 1), width=4, cardinality=4)), init)
+    unet = FewShotSegmenter(UNet3DEncoder(4, (2, 4)))
+    with pytest.raises(InputError, match="UNet3DEncoder has no pretrained weights"):
+        load_encoder(unet, init)
+    assert load_encoder(unet, "none") is unet
 
 
 def test_none_changes_nothing(network):
@@ -77,8 +121,41 @@ def test_what_does_not_fit_is_refused(network, tmp_path):
         load_encoder(network, "coco", depth=18)
 
 
+def test_a_whole_network_is_filled_from_its_checkpoint(network, tmp_path):
+    source = FewShotSegmenter(ResNetEncoder(depth=18, feature_channels=4, stages=2))
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    assert load_network(network, str(tmp_path / "model.pt")) is network
+    expected = source.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
+
+
+def test_checkpoints_that_fit_no_network_are_refused_by_name(network, tmp_path):
+    file = tmp_path / "model.pt"
+    with pytest.raises(FileNotFoundError, match=r"model\.pt; train first"):
+        load_network(network, str(file))
+    torch.save(FewShotSegmenter(UNet3DEncoder(4, (2, 4))).state_dict(), file)
+    with pytest.raises(InputError, match=r"model\.pt: checkpoint of another network"):
+        load_network(network, str(file))
+    torch.save({"model": network.state_dict(), "trainer": {"iteration": 3}}, file)
+    with pytest.raises(InputError, match=r"model\.pt holds something else"):
+        load_network(network, str(file))
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 cut short", b"\x80\x02c__main__\nf\n)R."])
+def test_files_that_are_no_checkpoint_are_refused_by_name(network, tmp_path, content):
+    file = tmp_path / "model.pt"
+    file.write_bytes(content)
+    for load in (load_network, load_encoder):
+        with pytest.raises(InputError, match=r"model\.pt is no checkpoint"):
+            load(network, str(file))
+
+
 def test_encoder_options_are_checked():
     with pytest.raises(InputError, match="got 34"):
         ResNetEncoder(depth=34)
     with pytest.raises(InputError, match="2 to 4 stages, got 5"):
         ResNetEncoder(depth=18, stages=5)
+    with pytest.raises(InputError, match="got 34"):
+        CANetEncoder(depth=34)
+    with pytest.raises(InputError, match="cardinality must divide 2 \\* width = 8, got 3"):
+        ResNeXt3DEncoder(width=4, cardinality=3)
