@@ -42,6 +42,7 @@ class EpisodeAugmentation:
         elastic_sigma: width of the smoothing in pixels.
         elastic_kernel: taps of the smoothing, odd.
         gamma: smallest and largest exponent.
+        gamma_first: intensity before geometry (released ADNet code, SSL-ALPNet paper) or after (released ALPNet code).
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class EpisodeAugmentation:
         elastic_sigma: float = 5.0,
         elastic_kernel: int = 21,
         gamma: Sequence[float] = (0.5, 1.5),
+        gamma_first: bool = True,
     ) -> None:
         ranges = [(-rotate, rotate), (-translate, translate), (-translate, translate), (-shear, shear), tuple(scale)]
         self.gamma = (float(gamma[0]), float(gamma[1]))
@@ -62,6 +64,7 @@ class EpisodeAugmentation:
         self.elastic_alpha = elastic_alpha
         self.elastic_sigma = elastic_sigma
         self.elastic_kernel = elastic_kernel
+        self.gamma_first = gamma_first
 
     def sample(
         self,
@@ -97,7 +100,7 @@ class EpisodeAugmentation:
         gamma_rows: Tensor | None = None,
         geometry_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Change slices: gamma first, then affine and elastic together, as in the released ADNet code.
+        """Change intensities, and geometry by affine and elastic maps together.
 
         Args:
             image: `(N, 1, H, W)`, normalised so that 0 is the mean.
@@ -107,15 +110,15 @@ class EpisodeAugmentation:
             geometry_rows: `(M,)` slices whose geometry changes; None: all, M = N.
 
         Returns:
-            The changed image and mask; rounded, the mask keeps 0 and 1.
+            The changed image and mask; rounded, the mask keeps 0 and 1. That is also what the released ALPNet code's
+            warp of a one-hot mask with its rounding and argmax comes to.
         """
         if gamma_rows is None:
             gamma_rows = torch.arange(len(image), device=image.device)
         if geometry_rows is None:
             geometry_rows = torch.arange(len(image), device=image.device)
-        if len(gamma_rows):
-            changed = gamma_transform(image.index_select(0, gamma_rows), parameters.gamma)
-            image = image.index_copy(0, gamma_rows, changed)
+        if self.gamma_first:
+            image = _change_intensity(image, parameters, gamma_rows)
         if len(geometry_rows):
             both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
             displacement = elastic_displacement(
@@ -124,6 +127,8 @@ class EpisodeAugmentation:
             changed = warp(both, displacement, parameters.inverse_matrix)
             image = image.index_copy(0, geometry_rows, changed[:, :1])
             mask = mask.index_copy(0, geometry_rows, changed[:, 1:].round())
+        if not self.gamma_first:
+            image = _change_intensity(image, parameters, gamma_rows)
         return image, mask
 
 
@@ -222,6 +227,12 @@ def warp(image: Tensor, displacement: Tensor, inverse_matrix: Tensor) -> Tensor:
         places.append(torch.addcmul(offset + (1 / length - 1), along_x, x).addcmul_(along_y, y))
     grid = torch.stack(places, 1).permute(0, 2, 3, 1)
     return F.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+
+
+def _change_intensity(image: Tensor, parameters: AugmentationParameters, rows: Tensor) -> Tensor:
+    if len(rows) == 0:
+        return image
+    return image.index_copy(0, rows, gamma_transform(image.index_select(0, rows), parameters.gamma))
 
 
 def _uniform_noise(shape: Sequence[int], generator: Generator) -> Tensor:
