@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .errors import InputError
@@ -13,12 +14,14 @@ class Protocol:
 
     EP1 (Roy et al.; the ALPNet papers): both extents are cut into three chunks, one support slice segments each chunk.
     EP2 (ADNet, section 5.1): the middle support slice segments all slices of the query, whose extent stays unknown.
+    k slices (SE-Net; LSNet): as EP1 with k chunks.
 
     Args:
         chunks: number of chunks of the organ's extent.
         shots: support slices per chunk and support volume.
         within_extent: segment only query slices of the organ's extent, which must be known.
-        chunk_rule: ``adnet`` cuts the list of labelled query slices evenly, ``alpnet`` the range from first to last.
+        chunk_rule: ``adnet`` cuts the list of labelled query slices at ``int(c n / C)``, ``equal`` puts slice i of it
+            into chunk ``int(i C / n)``, ``alpnet`` cuts the range from first to last.
 
     Raises:
         InputError: unknown ``chunk_rule`` or numbers below 1.
@@ -30,8 +33,8 @@ class Protocol:
     chunk_rule: str = "adnet"
 
     def __post_init__(self) -> None:
-        if self.chunk_rule not in ("adnet", "alpnet"):
-            raise InputError(f"chunk_rule is adnet or alpnet, got {self.chunk_rule}")
+        if self.chunk_rule not in ("adnet", "alpnet", "equal"):
+            raise InputError(f"chunk_rule is adnet, alpnet or equal, got {self.chunk_rule}")
         if self.chunks < 1 or self.shots < 1:
             raise InputError(f"chunks and shots are at least 1, got {self.chunks} and {self.shots}")
 
@@ -65,7 +68,7 @@ class Protocol:
             extent = list(range(depth))
         elif extent is None:
             raise InputError(
-                "protocol ep1 needs the query's organ range: give query_slices: [first, last] or use protocol ep2"
+                "this protocol needs the query's organ range: give query_slices: [first, last] or use protocol ep2"
             )
         chunks = [-1] * depth
         if not extent:
@@ -74,6 +77,9 @@ class Protocol:
             first, last = extent[0], extent[-1]
             for index in range(first, last + 1):
                 chunks[index] = min((index - first) * self.chunks // max(last - first, 1), self.chunks - 1)
+        elif self.chunk_rule == "equal":
+            for place, index in enumerate(extent):
+                chunks[index] = place * self.chunks // len(extent)
         else:
             bounds = [chunk * len(extent) // self.chunks for chunk in range(self.chunks + 1)]
             for chunk in range(self.chunks):
@@ -83,7 +89,12 @@ class Protocol:
 
 
 def named_protocol(name: str, shots: int = 1, chunk_rule: str = "adnet") -> Protocol:
-    """Return the protocol ``ep1`` or ``ep2``.
+    """Return the protocol ``ep1``, ``ep2`` or ``k<number>``: ``k12`` for LSNet's 12 slices.
+
+    Args:
+        name: of the protocol.
+        shots: support slices per chunk and support volume.
+        chunk_rule: of ``ep1``; k slices are always cut by ``equal``.
 
     Raises:
         InputError: unknown name.
@@ -92,4 +103,6 @@ def named_protocol(name: str, shots: int = 1, chunk_rule: str = "adnet") -> Prot
         return Protocol(chunks=3, shots=shots, within_extent=True, chunk_rule=chunk_rule)
     if name == "ep2":
         return Protocol(chunks=1, shots=shots, chunk_rule=chunk_rule)
-    raise InputError(f"protocol is ep1 or ep2, got {name}")
+    if re.fullmatch(r"k[1-9]\d*", name):
+        return Protocol(chunks=int(name[1:]), shots=shots, within_extent=True, chunk_rule="equal")
+    raise InputError(f"protocol is ep1, ep2 or k and a number such as k12, got {name}")

@@ -42,6 +42,19 @@ def test_single_slice_organ_belongs_to_the_first_alpnet_chunk():
     assert named_protocol("ep1", chunk_rule="alpnet").query_chunks(3, [1]) == [-1, 0, -1]
 
 
+def test_k_slices_cut_equally():
+    protocol = named_protocol("k12", chunk_rule="alpnet")
+    support = [picks[0] for picks in protocol.support_slices(list(range(40)))]
+    assert support == [1, 5, 8, 11, 15, 18, 21, 25, 28, 31, 35, 38]
+    assert support != [1, 4, 7, 11, 14, 17, 21, 24, 27, 30, 33, 37]  # released SE-Net code
+    chunks = protocol.query_chunks(50, list(range(10, 43)))
+    expected = [0] * 3 + [1] * 3 + [2] * 3 + [3] * 2 + [4] * 3 + [5] * 3
+    expected += [6] * 3 + [7] * 2 + [8] * 3 + [9] * 3 + [10] * 3 + [11] * 2
+    assert chunks == [-1] * 10 + expected + [-1] * 7
+    assert expected[9:12] != [3] * 3  # released SE-Net code
+    assert named_protocol("k3").query_chunks(2, [0, 1]) == [0, 1]
+
+
 @pytest.mark.parametrize("shots", [1, 2, 5])
 def test_shots_are_spread_over_the_extent(shots):
     slices = Protocol(chunks=1, shots=shots).support_slices(list(range(10)))
@@ -54,7 +67,8 @@ def test_ep1_without_a_range_is_refused():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(InputError, match="ep1 or ep2, got ep3"):
-        named_protocol("ep3")
+    for name in ("ep3", "k0", "k", "12"):
+        with pytest.raises(InputError, match=f"ep1, ep2 or k and a number such as k12, got {name}"):
+            named_protocol(name)
     with pytest.raises(InputError, match="chunk_rule"):
         Protocol(chunk_rule="other")

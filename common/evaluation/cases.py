@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
-from ..inferers import FewShotInferer
+from ..inferers import FewShotInferer, FewShotVolumeInferer
 from ..transforms.checks import file_name
 from .tables import dice_table
 
@@ -69,7 +69,9 @@ class CaseMetrics:
             writer.writerows(self.rows)
 
 
-def evaluate(evaluator: Engine, inferer: FewShotInferer, cases: CaseMetrics, protocols: Sequence[str]) -> None:
+def evaluate(
+    evaluator: Engine, inferer: FewShotInferer | FewShotVolumeInferer, cases: CaseMetrics, protocols: Sequence[str]
+) -> None:
     """Run an evaluator once per protocol, write the per-case results and print the mean Dice per organ.
 
     Args:

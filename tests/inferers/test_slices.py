@@ -11,17 +11,25 @@ from common.networks import FewShotSegmenter
 
 
 class Nearest(FewShotSegmenter):
-    """Foreground where the query's value equals the mean support value under the mask; counts encoded slices."""
+    """Foreground where the query's value equals the mean support value under the mask; counts slices and calls."""
 
     def __init__(self):
         super().__init__(nn.Identity())
-        self.encoded = 0
+        self.encoded = self.related = 0
+        self.calls = {"encode": 0, "relate": 0, "segment": 0}
 
     def encode(self, image):
         self.encoded += len(image)
+        self.calls["encode"] += 1
         return image
 
+    def relate(self, query_features, support_features):
+        self.related += len(query_features)
+        self.calls["relate"] += 1
+        return query_features, support_features
+
     def segment(self, query_features, support_features, support_mask):
+        self.calls["segment"] += 1
         area = support_mask.sum((1, 3, 4), keepdim=True)
         mean = ((support_features * support_mask).sum((1, 3, 4), keepdim=True) / area)[:, 0]
         near = (query_features - mean).abs() < 0.5
@@ -65,6 +73,24 @@ def test_every_slice_is_encoded_once_for_all_organs():
     network = Nearest()
     FewShotInferer("ep2")(case(), network)
     assert network.encoded == 6 + 2  # all query slices, and the middle support slice of each organ
+
+
+def test_calls_do_not_grow_with_the_number_of_organs():
+    networks = []
+    for organs in ([1], [1, 2, 3, 4]):
+        query = case()
+        label = query.meta["support_label"][0]
+        for organ in (2, 3, 4):
+            label[0, organ % 4, 1] = organ
+        query.meta["support_organs"] = torch.tensor(organs)
+        query.meta["query_extent"] = torch.ones(len(organs), 6, dtype=torch.bool)
+        networks.append([Nearest(), Nearest()])
+        FewShotInferer("ep2", batch_size=4)(query, networks[-1][0])
+        FewShotInferer("k3", batch_size=4)(query, networks[-1][1])
+    for one, four in zip(*networks, strict=True):
+        assert one.calls == four.calls
+        assert one.encoded == four.encoded
+        assert one.related == four.related == 6  # the organs share their support slices, and so their related pairs
 
 
 def test_probabilities_sum_with_the_best_organ_to_one():

@@ -1,0 +1,115 @@
+"""Segment a query volume slice by slice from the support in its meta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from ..networks import FewShotSegmenter
+from ..protocols import named_protocol
+from .support import Support, plain, probabilities, query_extents, read_support
+
+
+class FewShotInferer(Inferer):
+    """Few-shot inference for 2D networks: every slice is encoded once, all organs are scored on the shared features.
+
+    Args:
+        protocol: ``ep1``, ``ep2`` or ``k<number>``, see ``named_protocol``.
+        shots: support slices per chunk and support volume.
+        chunk_rule: ``adnet`` or ``alpnet``, see ``Protocol``.
+        batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once.
+    """
+
+    def __init__(self, protocol: str = "ep2", shots: int = 1, chunk_rule: str = "adnet", batch_size: int = 8) -> None:
+        super().__init__()
+        self.shots = shots
+        self.chunk_rule = chunk_rule
+        self.batch_size = batch_size
+        self.use_protocol(protocol)
+
+    def use_protocol(self, name: str) -> None:
+        """Switch to another protocol."""
+        self.protocol = named_protocol(name, self.shots, self.chunk_rule)
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        """Segment one volume.
+
+        Args:
+            inputs: query MetaTensor ``(1, 1, X, Y, Z)`` whose meta holds the support (``LoadSupportd``).
+            network: few-shot network in evaluation mode, bare or wrapped for distributed training.
+
+        Returns:
+            Probabilities ``(1, 1 + N, X, Y, Z)``: background, then the N organs in the order of ``support_organs``.
+
+        Raises:
+            InputError: more than one volume, no support, or an organ range that the protocol needs is missing.
+        """
+        support = read_support(inputs)
+        pairs = self._pair_slices(support, query_extents(inputs, len(support.organs)), inputs.shape[-1])
+        segmenter: Any = getattr(network, "module", network)
+        with torch.no_grad():
+            foreground = self._segment(segmenter, plain(inputs)[0, 0], support, pairs)
+        return probabilities(foreground, inputs)
+
+    def _pair_slices(self, support: Support, extents: list[list[int] | None], depth: int) -> list[Tensor]:
+        """List for each organ its slice pairs ``(P, 2 + K)``: query slice, organ, K support slices.
+
+        Support slices are counted through all support volumes.
+        """
+        ends = torch.tensor([0] + [volume.shape[2] for volume in support.images]).cumsum(0).tolist()
+        volumes = [range(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+        labels = torch.cat(support.labels, dim=2)
+        pairs = []
+        for organ, extent in enumerate(extents):
+            drawn = (labels == support.organs[organ]).flatten(0, 1).any(0).tolist()
+            chosen: list[list[int]] = [[] for _ in range(self.protocol.chunks)]
+            for volume in volumes:
+                labelled = [index for index in volume if drawn[index]]
+                for chunk, slices in enumerate(self.protocol.support_slices(labelled) if labelled else []):
+                    chosen[chunk] += slices
+            chunks = self.protocol.query_chunks(depth, extent)
+            rows = [[index, organ, *chosen[chunk]] for index, chunk in enumerate(chunks) if chunk >= 0]
+            pairs.append(torch.tensor(rows, dtype=torch.long, device=labels.device).reshape(len(rows), -1))
+        return [rows for rows in pairs if len(rows)]
+
+    def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support, pairs: list[Tensor]) -> Tensor:
+        """Return foreground probabilities ``(N, X, Y, Z)`` of a query volume ``(X, Y, Z)``."""
+        foreground = query.new_zeros((len(support.organs), query.shape[2], *query.shape[:2]))
+        if pairs:
+            query_slices = torch.cat([rows[:, 0] for rows in pairs]).unique()
+            support_slices = torch.cat([rows[:, 2:].flatten() for rows in pairs]).unique()
+            query_features = self._encode(segmenter, _slices(query)[query_slices])
+            support_features = self._encode(segmenter, torch.cat([_slices(v) for v in support.images])[support_slices])
+            labels = torch.cat([_slices(volume) for volume in support.labels])
+        for rows in self._batches(pairs):
+            # Each pair of query slice and support slices is related once, whichever organs share it.
+            unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
+            related_query, related_support = segmenter.relate(
+                query_features[torch.searchsorted(query_slices, unique[:, 0].contiguous())],
+                support_features[torch.searchsorted(support_slices, unique[:, 1:].contiguous())],
+            )
+            masks = labels[rows[:, 2:]] == support.organs[rows[:, 1]].reshape(-1, 1, 1, 1, 1)
+            scores = segmenter.segment(related_query[place], related_support[place], masks.to(query.dtype))
+            log_probabilities = segmenter.to_log_probabilities(scores, list(query.shape[:2]))
+            foreground[rows[:, 1], rows[:, 0]] = log_probabilities[:, 1].exp().to(foreground.dtype)
+        return foreground.movedim(1, -1)
+
+    def _batches(self, pairs: list[Tensor]) -> Iterator[Tensor]:
+        """Join the organs' pairs, those with the same number of shots together, in batches of query slices."""
+        for width in sorted({rows.shape[1] for rows in pairs}):
+            rows = torch.cat([rows for rows in pairs if rows.shape[1] == width])
+            rows = rows[rows[:, 0].argsort(stable=True)]
+            counts = rows[:, 0].unique_consecutive(return_counts=True)[1]
+            yield from rows.split([int(part.sum()) for part in counts.split(self.batch_size)])
+
+    def _encode(self, segmenter: FewShotSegmenter, slices: Tensor) -> Tensor:
+        return torch.cat([segmenter.encode(part) for part in slices.split(self.batch_size)])
+
+
+def _slices(volume: Tensor) -> Tensor:
+    """Turn a volume ``(X, Y, Z)`` into slices ``(Z, 1, X, Y)``."""
+    return volume.movedim(-1, 0).unsqueeze(1)

@@ -1,0 +1,146 @@
+"""Segment a query volume as a whole, or window by window, from the support in its meta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.data.utils import dense_patch_slices
+from monai.inferers import Inferer, sliding_window_inference
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..networks import FewShotSegmenter
+from ..protocols import named_protocol
+from .support import Support, plain, probabilities, query_extents, read_support
+
+
+class FewShotVolumeInferer(Inferer):
+    """Few-shot inference for 3D networks: every window is encoded once, all organs are scored on the shared features.
+
+    Support volumes are cut into windows too. An organ's shots are the windows that hold at least half as much of it as
+    its fullest window in that volume.
+
+    Args:
+        protocol: ``ep2`` segments the whole query, ``ep1`` only the slices of the organ's known extent.
+        support_slices: ``all`` drawn slices of the support count, or ``one``, the middle one of each organ (ADNet in
+            3D, table 8).
+        roi_size: window ``(X, Y, Z)`` in voxels; smaller volumes are padded with their minimum.
+        overlap: of neighbouring windows, as a fraction.
+        batch_size: windows per encoder call.
+
+    Raises:
+        InputError: unknown ``support_slices``, or a protocol that pairs slices.
+    """
+
+    def __init__(
+        self,
+        protocol: str = "ep2",
+        support_slices: str = "all",
+        roi_size: Sequence[int] = (128, 128, 24),
+        overlap: float = 0.25,
+        batch_size: int = 1,
+    ) -> None:
+        super().__init__()
+        if support_slices not in ("all", "one"):
+            raise InputError(f"support_slices is all or one, got {support_slices}")
+        self.support_slices = support_slices
+        self.roi_size = tuple(roi_size)
+        self.overlap = overlap
+        self.batch_size = batch_size
+        self.use_protocol(protocol)
+
+    def use_protocol(self, name: str) -> None:
+        """Switch to protocol ``ep1`` or ``ep2``."""
+        if name not in ("ep1", "ep2"):
+            raise InputError(f"a volume is segmented under protocol ep1 or ep2, got {name}")
+        self.protocol = named_protocol(name)
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        """Segment one volume.
+
+        Args:
+            inputs: query MetaTensor ``(1, 1, X, Y, Z)`` whose meta holds the support (``LoadSupportd``).
+            network: few-shot network in evaluation mode, bare or wrapped for distributed training.
+
+        Returns:
+            Probabilities ``(1, 1 + N, X, Y, Z)``: background, then the N organs in the order of ``support_organs``.
+
+        Raises:
+            InputError: more than one volume, no support, or an organ range that the protocol needs is missing.
+        """
+        support = read_support(inputs)
+        chunks = [
+            self.protocol.query_chunks(inputs.shape[-1], extent)
+            for extent in query_extents(inputs, len(support.organs))
+        ]
+        scored = torch.tensor(chunks, device=inputs.device) >= 0
+        segmenter: Any = getattr(network, "module", network)
+        with torch.no_grad():
+            foreground = self._segment(segmenter, plain(inputs), support)
+        return probabilities(foreground * scored[:, None, None, :], inputs)
+
+    def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support) -> Tensor:
+        """Return foreground probabilities ``(N, X, Y, Z)`` of a query ``(1, 1, X, Y, Z)``."""
+        windows, masks, shots = self._support_windows(support)
+        support_features = torch.cat([segmenter.encode(part) for part in windows.split(self.batch_size)])
+
+        def score(windows: Tensor) -> Tensor:
+            batch = len(windows)
+            query_features, related = segmenter.relate(
+                segmenter.encode(windows), support_features.expand(batch, *support_features.shape)
+            )
+            columns = []
+            # One organ at a time: the similarities of one fill memory enough.
+            for organ, chosen in enumerate(shots):
+                mask = masks[chosen, organ].unsqueeze(1).to(windows.dtype)
+                scores = segmenter.segment(query_features, related[:, chosen], mask.expand(batch, *mask.shape))
+                columns.append(segmenter.to_log_probabilities(scores, list(windows.shape[2:]))[:, 1].exp())
+            return torch.stack(columns, dim=1).to(windows.dtype)
+
+        foreground: Any = sliding_window_inference(
+            query, self.roi_size, self.batch_size, score, self.overlap, mode="gaussian", cval=float(query.min())
+        )
+        return foreground[0]
+
+    def _support_windows(self, support: Support) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Cut the support volumes into windows.
+
+        Returns:
+            Images ``(W, 1, *roi)``, masks ``(W, N, *roi)``, and each organ's windows ``(K,)``.
+        """
+        images, masks, used = [], [], []
+        for image, label in zip(support.images, support.labels, strict=True):
+            drawn = label == support.organs.reshape(-1, 1, 1, 1)
+            if self.support_slices == "one":
+                drawn = _middle_slices(drawn)
+            padding = [n for size, roi in zip(image.shape, self.roi_size, strict=True) for n in _margins(size, roi)]
+            image = F.pad(image, padding[::-1], value=float(image.min()))
+            drawn = F.pad(drawn, padding[::-1])
+            interval = [max(1, int(roi * (1 - self.overlap))) for roi in self.roi_size]
+            places = dense_patch_slices(image.shape, self.roi_size, interval)
+            window_masks = torch.stack([drawn[:, x, y, z] for x, y, z in places])
+            voxels = window_masks.flatten(2).sum(2)
+            images += [image[place][None] for place in places]
+            masks.append(window_masks)
+            used.append((2 * voxels >= voxels.amax(0)) & (voxels > 0))
+        return torch.stack(images), torch.cat(masks), [column.nonzero().flatten() for column in torch.cat(used).t()]
+
+
+def _middle_slices(drawn: Tensor) -> Tensor:
+    """Keep of masks ``(N, X, Y, Z)`` the middle drawn slice each, by ADNet's index ``int(0.5 n)``."""
+    kept = torch.zeros_like(drawn)
+    for organ, mask in enumerate(drawn):
+        slices = mask.flatten(0, 1).any(0).nonzero().flatten()
+        if len(slices):
+            middle = slices[len(slices) // 2]
+            kept[organ, :, :, middle] = mask[:, :, middle]
+    return kept
+
+
+def _margins(size: int, roi: int) -> tuple[int, int]:
+    """Padding behind and in front that brings ``size`` to ``roi``."""
+    missing = max(roi - size, 0)
+    return missing - missing // 2, missing // 2

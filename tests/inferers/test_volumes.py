@@ -1,0 +1,116 @@
+"""FewShotVolumeInferer: windows, shots, the number of calls, and what it refuses."""
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+from common.errors import InputError
+from common.inferers import FewShotVolumeInferer
+from common.networks import FewShotSegmenter
+
+
+class Nearest(FewShotSegmenter):
+    """Foreground where the query's value is near the support's mean under the mask; counts its calls."""
+
+    def __init__(self):
+        super().__init__(nn.Identity())
+        self.calls = {"encode": 0, "relate": 0}
+        self.shots = []
+
+    def encode(self, image):
+        self.calls["encode"] += 1
+        return image
+
+    def relate(self, query_features, support_features):
+        self.calls["relate"] += 1
+        return query_features, support_features
+
+    def segment(self, query_features, support_features, support_mask):
+        self.shots.append(support_features.shape[1])
+        area = support_mask.flatten(1).sum(1)
+        mean = (support_features * support_mask).flatten(1).sum(1) / area
+        near = (query_features - mean.reshape(-1, 1, 1, 1, 1)).abs() < 0.5
+        return torch.cat([torch.zeros_like(query_features), torch.where(near, 9.0, -9.0)], 1)
+
+
+def case(organs=(1, 2, 3, 4), shape=(12, 10, 6)):
+    """Blocks of value 10 times the organ's number; the query holds the same blocks, shifted by one voxel."""
+    image, label = torch.zeros(1, *shape), torch.zeros(1, *shape)
+    for organ in organs:
+        place = (0, slice(2 * organ, 2 * organ + 2), slice(3, 6), slice(1, 4))
+        image[place], label[place] = 10.0 * organ, organ
+    query = MetaTensor(image.roll(1, dims=2)[None])
+    query.meta.update(support_image=[image], support_label=[label], support_organs=torch.tensor(organs))
+    return query
+
+
+def expected(query):
+    labels = query.meta["support_label"][0].roll(1, dims=2)
+    return torch.stack([labels[0] == organ for organ in query.meta["support_organs"]])
+
+
+@pytest.mark.parametrize("roi", [(12, 10, 6), (16, 16, 8), (6, 6, 4), (5, 16, 3)], ids=str)
+def test_windows_of_any_size_find_every_organ(roi):
+    query = case()
+    answer = FewShotVolumeInferer(roi_size=roi, overlap=0.5, batch_size=2)(query, Nearest())
+    assert isinstance(answer, MetaTensor) and answer.shape == (1, 5, 12, 10, 6)
+    assert torch.equal(answer[0, 1:] > 0.5, expected(query))
+    torch.testing.assert_close(answer[:, 0], 1 - answer[:, 1:].amax(1))
+
+
+@pytest.mark.parametrize("roi", [(12, 10, 6), (6, 6, 4)], ids=str)
+def test_calls_do_not_grow_with_the_number_of_organs(roi):
+    calls = []
+    for organs in ([1], [1, 2, 3, 4]):
+        network = Nearest()
+        FewShotVolumeInferer(roi_size=roi)(case(organs), network)
+        calls.append(network.calls)
+    assert calls[0] == calls[1]
+    if roi == (12, 10, 6):
+        assert calls[0] == {"encode": 2, "relate": 1}
+
+
+def test_one_drawn_slice_or_all():
+    query = case([1])
+    query.meta["support_image"][0][0, 2:4, 3:6, 1:4] = torch.tensor([10.0, 30.0, 50.0])
+    query[0, 0, :, :, 5] = 30.0
+    found = {
+        option: (FewShotVolumeInferer(support_slices=option, roi_size=(12, 10, 6))(query, Nearest())[0, 1] > 0.5).sum()
+        for option in ("one", "all")
+    }
+    assert found == {"one": 120, "all": 120}  # the middle of the drawn slices has the mean of all three
+    query.meta["support_label"][0][..., 3] = 0  # now two are drawn; the middle one is the second, value 30
+    assert (FewShotVolumeInferer(support_slices="one", roi_size=(12, 10, 6))(query, Nearest())[0, 1] > 0.5).sum() == 120
+    assert (FewShotVolumeInferer(support_slices="all", roi_size=(12, 10, 6))(query, Nearest())[0, 1] > 0.5).sum() == 0
+
+
+def test_shots_are_the_fuller_windows_of_every_volume():
+    query = case([1, 2])
+    image, label = query.meta["support_image"][0], query.meta["support_label"][0]
+    longer = torch.nn.functional.pad(image, (0, 3)), torch.nn.functional.pad(label * (label == 1), (0, 3))
+    query.meta.update(support_image=[image, longer[0]], support_label=[label, longer[1]])
+    network = Nearest()
+    answer = FewShotVolumeInferer(roi_size=(12, 10, 6), overlap=0)(query, network)
+    assert network.shots == [2, 1]
+    assert torch.equal(answer[0, 1:] > 0.5, expected(query))
+
+
+def test_ep1_keeps_to_the_extent_and_needs_it():
+    query = case([1, 2])
+    inferer = FewShotVolumeInferer("ep1", roi_size=(12, 10, 6))
+    with pytest.raises(InputError, match="query_slices"):
+        inferer(query, Nearest())
+    extent = torch.zeros(2, 6, dtype=torch.bool)
+    extent[0, 1:3] = extent[1, 3] = True
+    query.meta["query_extent"] = extent
+    assert torch.equal(inferer(query, Nearest())[0, 1:] > 0.5, expected(query) & extent[:, None, None, :])
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="ep1 or ep2, got k12"):
+        FewShotVolumeInferer("k12")
+    with pytest.raises(InputError, match="all or one, got two"):
+        FewShotVolumeInferer(support_slices="two")
+    with pytest.raises(InputError, match="no support"):
+        FewShotVolumeInferer()(torch.zeros(1, 1, 4, 4, 4), Nearest())
