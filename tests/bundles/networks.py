@@ -1,5 +1,6 @@
-"""The bundles' networks for tests: `scripts/network.py` of every bundle can be loaded in one process this way."""
+"""The bundles' networks for tests: the `scripts` of all bundles can be loaded in one process this way."""
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -11,13 +12,15 @@ BUNDLES = Path(__file__).parents[2] / "bundles"
 
 
 def network_module(bundle: str, name: str = "network") -> ModuleType:
-    """Load ``scripts/<name>.py`` of a bundle under a name of its own."""
-    unique = f"{bundle}_{name}"
-    if unique not in sys.modules:
-        spec = importlib.util.spec_from_file_location(unique, BUNDLES / bundle / "scripts" / f"{name}.py")
-        sys.modules[unique] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[unique])
-    return sys.modules[unique]
+    """Load ``scripts/<name>.py`` of a bundle, whose package gets a name of its own."""
+    package, folder = f"{bundle}_scripts", BUNDLES / bundle / "scripts"
+    if package not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            package, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[package])
+    return importlib.import_module(f"{package}.{name}")
 
 
 def episode(size, batch=2, shots=1, seed=1):

@@ -13,11 +13,22 @@ def resnet():
     return ResNetEncoder(depth=18, feature_channels=16, stages=2)
 
 
+def crapnet(**options):
+    """Blocks start as the identity; here they do something."""
+    network = network_module("crapnet").CRAPNet(resnet(), feature_channels=16, blocks=2, inner_channels=8, **options)
+    for block in [*network.support_blocks, *network.query_blocks]:
+        torch.nn.init.normal_(block.out.weight, std=3.0)
+    return network
+
+
 NETWORKS = {
     "adnet": (lambda: network_module("adnet").ADNet(resnet()), PLANE),
     "ssl_alpnet": (lambda: network_module("ssl_alpnet").ALPNet(resnet()), PLANE),
     "ssl_alpnet-paper": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_rule="paper"), PLANE),
     "ssl_panet": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_mode="global"), PLANE),
+    "crapnet": (crapnet, PLANE),
+    "crapnet-one-branch": (lambda: crapnet(branches=1, times_pixels=True), PLANE),
+    "crapnet-as-printed": (lambda: crapnet(encoded_features=True, compare_embeddings=False), PLANE),
 }
 
 

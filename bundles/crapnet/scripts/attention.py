@@ -1,0 +1,87 @@
+"""Cycle-resemblance attention (CRAPNet, sections 3.4 and 3.5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def cycle_weights(own: Tensor, other: Tensor, compared: Tensor) -> Tensor:
+    """Weigh the pixels of a feature map by how much they resemble where a cycle through another map leads.
+
+    From each own pixel to the most similar pixel of the other map, and from there back to the most similar own pixel:
+    the cosine between start and end, in a softmax over all pixels. As printed, equations 9 and 10 against 11 and 12 are
+    transposed; figure 2b shows the cycle. The affinity is a plain dot product; ties go to the first pixel.
+
+    Args:
+        own: embedding ``(P, c, N)`` of the map that is weighed.
+        other: embedding ``(P, c, M)`` of the other map.
+        compared: ``(P, C, N)``, the own features whose cosine is taken.
+
+    Returns:
+        Weights ``(P, N)``, sum 1.
+    """
+    # Only the choice of pixels depends on the affinity, so no gradient passes through it.
+    with torch.no_grad():
+        affinity = torch.matmul(own.transpose(1, 2), other)  # equation 9
+        there = affinity.argmax(2)  # equation 11
+        back = affinity.argmax(1).gather(1, there)  # equation 12
+    end = compared.gather(2, back.unsqueeze(1).expand_as(compared))
+    return F.cosine_similarity(compared, end, dim=1).softmax(1)  # equation 13
+
+
+class CycleResemblanceBlock(nn.Module):
+    """Add to a feature map what of itself resembles the other side's map; starts as the identity.
+
+    Args:
+        channels: channels ``F`` of the features.
+        inner_channels: channels of the embeddings; the paper gives none.
+        tied: embed both sides alike. With maps of their own, as figure 2 draws them, the other side's gets no gradient
+            ever, since it only serves the choice of pixels, and the matches stay random.
+        compare_embeddings: take the cosine of equation 13 between embeddings; between features, as printed, no
+            embedding would ever be trained.
+        times_pixels: multiply the weights by the number of pixels, so that their mean is 1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        inner_channels: int = 128,
+        tied: bool = True,
+        compare_embeddings: bool = True,
+        times_pixels: bool = False,
+    ) -> None:
+        super().__init__()
+        self.compare_embeddings = compare_embeddings
+        self.times_pixels = times_pixels
+        self.theta = nn.Conv1d(channels, inner_channels, kernel_size=1)
+        self.phi = None if tied else nn.Conv1d(channels, inner_channels, kernel_size=1)
+        self.value = nn.Conv1d(channels, inner_channels, kernel_size=1)
+        self.out = nn.Conv1d(inner_channels, channels, kernel_size=1)
+        # As non-local blocks do: nothing changes until training asks for it.
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor, others: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            features: ``(B, F, *s)``.
+            others: maps of the other side ``(B, K, F, *s)``; the cycles through each of them are averaged.
+
+        Returns:
+            ``(B, F, *s)``.
+        """
+        shots = others.shape[1]
+        flat = features.flatten(2)
+        own = self.theta(flat).repeat_interleave(shots, dim=0)
+        other = others.flatten(0, 1).flatten(2)
+        other = self.theta(other) if self.phi is None else self.phi(other)
+        compared = own if self.compare_embeddings else flat.repeat_interleave(shots, dim=0)
+        weights = cycle_weights(own, other, compared).unflatten(0, [features.shape[0], shots]).mean(1)
+        if self.times_pixels:
+            weights = weights * weights.shape[1]
+        # Equations 1 and 2, then 7 and 8: C(x) is the number of shots.
+        attended = weights.unsqueeze(1) * self.value(flat)
+        return features + self.out(attended).unflatten(2, features.shape[2:])
