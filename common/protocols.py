@@ -22,6 +22,7 @@ class Protocol:
         within_extent: segment only query slices of the organ's extent, which must be known.
         chunk_rule: ``adnet`` cuts the list of labelled query slices at ``int(c n / C)``, ``equal`` puts slice i of it
             into chunk ``int(i C / n)``, ``alpnet`` cuts the range from first to last.
+        name: for messages.
 
     Raises:
         InputError: unknown ``chunk_rule`` or numbers below 1.
@@ -31,6 +32,7 @@ class Protocol:
     shots: int = 1
     within_extent: bool = False
     chunk_rule: str = "adnet"
+    name: str = "custom"
 
     def __post_init__(self) -> None:
         if self.chunk_rule not in ("adnet", "alpnet", "equal"):
@@ -68,7 +70,8 @@ class Protocol:
             extent = list(range(depth))
         elif extent is None:
             raise InputError(
-                "this protocol needs the query's organ range: give query_slices: [first, last] or use protocol ep2"
+                f"protocol {self.name} needs the query's organ range: "
+                "give query_slices: [first, last] or use protocol ep2"
             )
         chunks = [-1] * depth
         if not extent:
@@ -100,9 +103,9 @@ def named_protocol(name: str, shots: int = 1, chunk_rule: str = "adnet") -> Prot
         InputError: unknown name.
     """
     if name == "ep1":
-        return Protocol(chunks=3, shots=shots, within_extent=True, chunk_rule=chunk_rule)
+        return Protocol(chunks=3, shots=shots, within_extent=True, chunk_rule=chunk_rule, name=name)
     if name == "ep2":
-        return Protocol(chunks=1, shots=shots, chunk_rule=chunk_rule)
+        return Protocol(chunks=1, shots=shots, chunk_rule=chunk_rule, name=name)
     if re.fullmatch(r"k[1-9]\d*", name):
-        return Protocol(chunks=int(name[1:]), shots=shots, within_extent=True, chunk_rule="equal")
+        return Protocol(chunks=int(name[1:]), shots=shots, within_extent=True, chunk_rule="equal", name=name)
     raise InputError(f"protocol is ep1, ep2 or k and a number such as k12, got {name}")

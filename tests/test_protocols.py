@@ -1,4 +1,4 @@
-"""Slice pairing of EP1 and EP2 against the published rules."""
+"""Slice pairing of EP1, EP2 and k slices against the published rules."""
 
 import pytest
 
@@ -61,9 +61,10 @@ def test_shots_are_spread_over_the_extent(shots):
     assert slices == [{1: [5], 2: [2, 7], 5: [1, 3, 5, 7, 9]}[shots]]
 
 
-def test_ep1_without_a_range_is_refused():
-    with pytest.raises(InputError, match="query_slices"):
-        named_protocol("ep1").query_chunks(5, None)
+@pytest.mark.parametrize("name", ["ep1", "k12"])
+def test_a_needed_range_that_is_unknown_is_refused(name):
+    with pytest.raises(InputError, match=f"protocol {name} needs the query's organ range: give query_slices"):
+        named_protocol(name).query_chunks(5, None)
 
 
 def test_unknown_names_are_refused():

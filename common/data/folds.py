@@ -123,9 +123,7 @@ def split(
     return {"train": exclude_subjects(datalist, held_out), "query": query_items, "support": support_items}
 
 
-def training_items(
-    datalist: Sequence[Item], excluded_labels: Sequence[int] = (), labelled: bool = False
-) -> list[Item]:
+def training_items(datalist: Sequence[Item], excluded_labels: Sequence[int] = (), labelled: bool = False) -> list[Item]:
     """Leave the label maps out of a training datalist, unless something needs them: self-supervision must not see them.
 
     Args:

@@ -1,9 +1,11 @@
-"""Training episodes from pseudo-labels: packed slices, published selection probabilities, augmentation, loader."""
+"""Training episodes from pseudo-labels or labels: packed slices, selection probabilities, augmentation, loaders."""
 
 from __future__ import annotations
 
 from .augmentation import EpisodeAugmentation
 from .loader import EpisodeLoader
 from .store import SliceStore
+from .volume_augmentation import VolumeAugmentation
+from .volumes import VolumeEpisodeLoader
 
-__all__ = ["EpisodeAugmentation", "EpisodeLoader", "SliceStore"]
+__all__ = ["EpisodeAugmentation", "EpisodeLoader", "SliceStore", "VolumeAugmentation", "VolumeEpisodeLoader"]

@@ -18,6 +18,8 @@ class AugmentationParameters(NamedTuple):
         gamma: `(G,)` exponents.
         inverse_matrix: `(M, 3, 3)` from a pixel `(x, y, 1)` of the result to its place in the image.
         noise: `(M, 2, H, W)` uniform in [-1, 1), to become the elastic displacement along x and y; on the device.
+
+    Of volumes: matrices `(M, 4, 4)` and noise `(M, 3, ...)`, see `VolumeAugmentation`.
     """
 
     gamma: Tensor
@@ -118,35 +120,49 @@ class EpisodeAugmentation:
         if geometry_rows is None:
             geometry_rows = torch.arange(len(image), device=image.device)
         if self.gamma_first:
-            image = _change_intensity(image, parameters, gamma_rows)
+            image = self._change_rows(image, parameters.gamma, gamma_rows)
         if len(geometry_rows):
             both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
-            displacement = elastic_displacement(
-                parameters.noise, self.elastic_alpha, self.elastic_sigma, self.elastic_kernel
-            )
-            changed = warp(both, displacement, parameters.inverse_matrix)
+            changed = self.change_geometry(both, parameters)
             image = image.index_copy(0, geometry_rows, changed[:, :1])
             mask = mask.index_copy(0, geometry_rows, changed[:, 1:].round())
         if not self.gamma_first:
-            image = _change_intensity(image, parameters, gamma_rows)
+            image = self._change_rows(image, parameters.gamma, gamma_rows)
         return image, mask
+
+    def change_intensity(self, image: Tensor, strength: Tensor) -> Tensor:
+        """Change the intensities of slices `(N, 1, H, W)` by their drawn `gamma` `(N,)`."""
+        return gamma_transform(image, strength)
+
+    def change_geometry(self, image: Tensor, parameters: AugmentationParameters) -> Tensor:
+        """Warp slices `(N, C, H, W)` by their drawn matrix and noise."""
+        displacement = elastic_displacement(
+            parameters.noise, self.elastic_alpha, self.elastic_sigma, self.elastic_kernel
+        )
+        return warp(image, displacement, parameters.inverse_matrix)
+
+    def _change_rows(self, image: Tensor, strength: Tensor, rows: Tensor) -> Tensor:
+        if len(rows) == 0:
+            return image
+        return image.index_copy(0, rows, self.change_intensity(image.index_select(0, rows), strength))
 
 
 def gamma_transform(image: Tensor, gamma: Tensor) -> Tensor:
-    """Raise each slice to a power of its own within its range (released ADNet and SSL-ALPNet code).
+    """Raise each image to a power of its own within its range (released ADNet and SSL-ALPNet code).
 
     With `r = max - min + 1e-5`: `r * ((x - min + 1e-5) / r) ** gamma + min`.
 
     Args:
-        image: `(N, C, H, W)`.
+        image: `(N, C, *S)`.
         gamma: `(N,)`.
 
     Returns:
-        `(N, C, H, W)`.
+        `(N, C, *S)`.
     """
-    low = image.amin((1, 2, 3), keepdim=True)
-    extent = image.amax((1, 2, 3), keepdim=True) - low + 1e-5
-    return extent * ((image - low + 1e-5) / extent) ** gamma.view(-1, 1, 1, 1) + low
+    flat = image.flatten(1)
+    low = flat.amin(1, keepdim=True)
+    extent = flat.amax(1, keepdim=True) - low + 1e-5
+    return (extent * ((flat - low + 1e-5) / extent) ** gamma.view(-1, 1) + low).view_as(image)
 
 
 def affine_matrix(rotation: Tensor, translation: Tensor, shear: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
@@ -227,12 +243,6 @@ def warp(image: Tensor, displacement: Tensor, inverse_matrix: Tensor) -> Tensor:
         places.append(torch.addcmul(offset + (1 / length - 1), along_x, x).addcmul_(along_y, y))
     grid = torch.stack(places, 1).permute(0, 2, 3, 1)
     return F.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
-
-
-def _change_intensity(image: Tensor, parameters: AugmentationParameters, rows: Tensor) -> Tensor:
-    if len(rows) == 0:
-        return image
-    return image.index_copy(0, rows, gamma_transform(image.index_select(0, rows), parameters.gamma))
 
 
 def _uniform_noise(shape: Sequence[int], generator: Generator) -> Tensor:

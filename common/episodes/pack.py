@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-VERSION = 1
+VERSION = 2
 
 
 class Pack(NamedTuple):
@@ -32,6 +32,7 @@ class Pack(NamedTuple):
         depths: slices of each volume.
         subjects: name of each volume.
         labelled: whether each volume came with a label map.
+        renumbered: whether the supervoxels of each volume had to be renumbered to fit.
     """
 
     images: NDArray[np.float32]
@@ -41,6 +42,7 @@ class Pack(NamedTuple):
     depths: list[int]
     subjects: list[str]
     labelled: list[bool]
+    renumbered: list[bool]
 
     def usable(self, excluded_labels: Sequence[int] = ()) -> NDArray[np.bool_]:
         """Tell which slices hold no pixel of the excluded labels (setting 2; all of them without excluded labels).
@@ -88,7 +90,7 @@ def pack_volumes(
     if folder is None:
         volumes = list(_read(dataset))
         images = np.concatenate([volume.image for volume in volumes])
-        return Pack(images, np.concatenate([volume.supervoxels for volume in volumes]), *_index(volumes))
+        return Pack(images, np.concatenate([volume.supervoxels for volume in volumes]), **_index(volumes))
     folder = Path(folder).expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if key is not None and (folder / _name(key)).is_dir():
@@ -113,6 +115,7 @@ class _Volume(NamedTuple):
     subject: str
     depth: int
     labelled: bool
+    renumbered: bool
     image: NDArray[np.float32]
     supervoxels: NDArray[np.int16]
     occurrences: NDArray[np.int64]
@@ -133,10 +136,11 @@ def _read(dataset: Sequence[Mapping[str, Any]]) -> Iterator[_Volume]:
                 f"{subject}: slices of {image.shape[1:]} pixels, {grid[0]} has {grid[1]}; "
                 "crop or pad all volumes to one in-plane size in the preprocessing"
             )
-        supervoxels = _numbered(_slices(item, "supervoxels", subject, image.shape), subject)
+        supervoxels, renumbered = _numbered(_slices(item, "supervoxels", subject, image.shape), subject)
         labelled = item.get("label") is not None
         labels = _values(_slices(item, "label", subject, image.shape)) if labelled else np.empty((0, 2), np.int64)
-        yield _Volume(subject, len(image), labelled, image, supervoxels, _occurrences(supervoxels, index), labels)
+        occurrences = _occurrences(supervoxels, index)
+        yield _Volume(subject, len(image), labelled, renumbered, image, supervoxels, occurrences, labels)
 
 
 def _slices(item: Mapping[str, Any], key: str, subject: str, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -152,19 +156,20 @@ def _slices(item: Mapping[str, Any], key: str, subject: str, shape: tuple[int, .
     return volume
 
 
-def _numbered(supervoxels: NDArray[Any], subject: str) -> NDArray[np.int16]:
-    """Supervoxels as int16, renumbered in order where their values do not fit."""
+def _numbered(supervoxels: NDArray[Any], subject: str) -> tuple[NDArray[np.int16], bool]:
+    """Supervoxels as int16, renumbered in order where their values do not fit, and whether they were."""
     values = np.unique(supervoxels)
     wrong = values[(values < 0) | (values != np.round(values))]
     if len(wrong):
         raise InputError(f"{subject}: supervoxel {wrong[0]} found; whole numbers from 0 (air) up are needed")
     limit = int(np.iinfo(np.int16).max)
-    if values[-1] > limit:
+    renumbered = bool(values[-1] > limit)
+    if renumbered:
         names = values[values > 0]
         if len(names) > limit:
             raise InputError(f"{subject}: {len(names)} supervoxels, at most {limit} fit; make them larger")
         supervoxels = np.where(supervoxels > 0, np.searchsorted(names, supervoxels) + 1, 0)
-    return np.ascontiguousarray(supervoxels, np.int16)
+    return np.ascontiguousarray(supervoxels, np.int16), renumbered
 
 
 def _occurrences(supervoxels: NDArray[np.int16], volume: int) -> NDArray[np.int64]:
@@ -180,16 +185,19 @@ def _values(label: NDArray[Any]) -> NDArray[np.int64]:
     return np.array(rows, np.int64).reshape(-1, 2)
 
 
-def _index(
-    volumes: Sequence[_Volume],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int], list[str], list[bool]]:
+def _index(volumes: Sequence[_Volume]) -> dict[str, Any]:
     """All of a pack but its two large arrays."""
-    depths = [volume.depth for volume in volumes]
-    starts = np.cumsum([0, *depths])[:-1]
+    starts = np.cumsum([0, *(volume.depth for volume in volumes)])[:-1]
     occurrences = [volume.occurrences + [0, 0, start, 0] for volume, start in zip(volumes, starts, strict=True)]
     labels = [volume.labels + [start, 0] for volume, start in zip(volumes, starts, strict=True)]
-    subjects, labelled = [volume.subject for volume in volumes], [volume.labelled for volume in volumes]
-    return np.concatenate(occurrences), np.concatenate(labels), depths, subjects, labelled
+    return {
+        "occurrences": np.concatenate(occurrences),
+        "labels": np.concatenate(labels),
+        "depths": [volume.depth for volume in volumes],
+        "subjects": [volume.subject for volume in volumes],
+        "labelled": [volume.labelled for volume in volumes],
+        "renumbered": [volume.renumbered for volume in volumes],
+    }
 
 
 def _name(key: str) -> str:
@@ -206,15 +214,15 @@ def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
             shape = (shape[0] + volume.depth, *volume.image.shape[1:])
             _append(images, volume.image, shape)
             _append(supervoxels, volume.supervoxels, shape)
-            digest.update(f"{volume.subject} {volume.image.shape} {volume.labelled} {volume.labels.tolist()}".encode())
+            about = (volume.subject, volume.image.shape, volume.labelled, volume.renumbered, volume.labels.tolist())
+            digest.update(repr(about).encode())
             digest.update(volume.image.data)
             digest.update(volume.supervoxels.data)
             # A copy of nothing: a view would keep the volume in memory.
             written.append(volume._replace(image=volume.image[:0].copy(), supervoxels=volume.supervoxels[:0].copy()))
-    occurrences, labels, depths, subjects, labelled = _index(written)
-    np.save(folder / "occurrences.npy", occurrences)
-    np.save(folder / "labels.npy", labels)
-    description = {"depths": depths, "subjects": subjects, "labelled": labelled}
+    description = _index(written)
+    for name in ("occurrences", "labels"):
+        np.save(folder / f"{name}.npy", description.pop(name))
     (folder / "pack.json").write_text(json.dumps(description, indent=2) + "\n")
     return digest.hexdigest()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .pack import Pack
+from .partners import warn_unused
 
-Pairing = Literal["adjacent", "same"]
+Pairing = Literal["adjacent", "same", "scans"]
 AreaRule = Literal["first", "both"]
 
 
@@ -42,9 +42,9 @@ class Candidates(NamedTuple):
         """Turn uniform numbers into episodes by the inverse distribution function.
 
         Args:
-            numbers: `(n, 2)` in [0, 1): the choices of group and of pair.
+            numbers: `(n, 2 or more)` in [0, 1): the choices of group and of pair.
         """
-        choice, within = np.asarray(numbers, np.float64).T
+        choice, within = np.asarray(numbers, np.float64).T[:2]
         group = np.floor(choice * self.cumulative[-1])
         pair = np.searchsorted(self.cumulative, group + within, side="right")
         # The sum above may round up to the end of the last group.
@@ -100,7 +100,7 @@ def find_candidates(
             f"no supervoxel makes an episode: min_area is {min_area} pixels, the largest area on a usable slice is "
             f"{largest}; lower min_area or make the supervoxels larger"
         )
-    _warn_unused(pack, volume[first[accepted]], min_area)
+    warn_unused(pack, volume[first[accepted]], f"min_area {min_area} pixels")
     order = np.flatnonzero(accepted)[np.argsort(group[accepted], kind="stable")]
     first, second = first[order], second[order]
     cumulative = _cumulative(group[order], weight[order])
@@ -113,14 +113,3 @@ def _cumulative(group: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArra
     cumulative = np.cumsum(weight / np.bincount(group, weights=weight)[group])
     cumulative[np.cumsum(sizes) - 1] = np.arange(1, len(sizes) + 1)  # free of rounding
     return cumulative
-
-
-def _warn_unused(pack: Pack, used: NDArray[np.int64], min_area: int) -> None:
-    unused = np.setdiff1d(np.arange(len(pack.subjects)), used)
-    if len(unused):
-        names = ", ".join(pack.subjects[number] for number in unused)
-        warnings.warn(
-            f"{len(unused)} of {len(pack.subjects)} volumes have no supervoxel for an episode (min_area {min_area} "
-            f"pixels) and are left out: {names}",
-            stacklevel=3,
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -84,32 +84,31 @@ class FewShotVolumeInferer(Inferer):
 
     def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support) -> Tensor:
         """Return foreground probabilities ``(N, X, Y, Z)`` of a query ``(1, 1, X, Y, Z)``."""
-        windows, masks, shots = self._support_windows(support)
-        support_features = torch.cat([segmenter.encode(part) for part in windows.split(self.batch_size)])
+        images, masks, organs = self._support_windows(support)
+        support_features = torch.cat([segmenter.encode(part) for part in images.split(self.batch_size)])
 
         def score(windows: Tensor) -> Tensor:
-            batch = len(windows)
-            query_features, related = segmenter.relate(
-                segmenter.encode(windows), support_features.expand(batch, *support_features.shape)
-            )
-            columns = []
-            # One organ at a time: the similarities of one fill memory enough.
-            for organ, chosen in enumerate(shots):
-                mask = masks[chosen, organ].unsqueeze(1).to(windows.dtype)
-                scores = segmenter.segment(query_features, related[:, chosen], mask.expand(batch, *mask.shape))
-                columns.append(segmenter.to_log_probabilities(scores, list(windows.shape[2:]))[:, 1].exp())
-            return torch.stack(columns, dim=1).to(windows.dtype)
+            foreground = windows.new_zeros((len(windows), len(support.organs), *windows.shape[2:]))
+            related = _relate(segmenter, segmenter.encode(windows), support_features, list(organs))
+            for chosen, query_features, shot_features in related:
+                # One organ at a time: the similarities of one fill memory enough.
+                for organ in organs[chosen]:
+                    mask = masks[list(chosen), organ].unsqueeze(1).to(windows.dtype)
+                    scores = segmenter.segment(query_features, shot_features, mask.expand(len(windows), *mask.shape))
+                    log_probabilities = segmenter.to_log_probabilities(scores, list(windows.shape[2:]))
+                    foreground[:, organ] = log_probabilities[:, 1].exp().to(windows.dtype)
+            return foreground
 
         foreground: Any = sliding_window_inference(
             query, self.roi_size, self.batch_size, score, self.overlap, mode="gaussian", cval=float(query.min())
         )
         return foreground[0]
 
-    def _support_windows(self, support: Support) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _support_windows(self, support: Support) -> tuple[Tensor, Tensor, dict[tuple[int, ...], list[int]]]:
         """Cut the support volumes into windows.
 
         Returns:
-            Images ``(W, 1, *roi)``, masks ``(W, N, *roi)``, and each organ's windows ``(K,)``.
+            Images ``(W, 1, *roi)``, masks ``(W, N, *roi)``, and the organs that share the same K windows as shots.
         """
         images, masks, used = [], [], []
         for image, label in zip(support.images, support.labels, strict=True):
@@ -126,7 +125,33 @@ class FewShotVolumeInferer(Inferer):
             images += [image[place][None] for place in places]
             masks.append(window_masks)
             used.append((2 * voxels >= voxels.amax(0)) & (voxels > 0))
-        return torch.stack(images), torch.cat(masks), [column.nonzero().flatten() for column in torch.cat(used).t()]
+        organs: dict[tuple[int, ...], list[int]] = {}
+        for organ, column in enumerate(torch.cat(used).t()):
+            organs.setdefault(tuple(column.nonzero().flatten().tolist()), []).append(organ)
+        return torch.stack(images), torch.cat(masks), organs
+
+
+def _relate(
+    segmenter: FewShotSegmenter, query_features: Tensor, support_features: Tensor, sets: list[tuple[int, ...]]
+) -> Iterator[tuple[tuple[int, ...], Tensor, Tensor]]:
+    """Relate query windows with each set of support windows, in one call for all sets of the same size.
+
+    Args:
+        query_features: ``(B, F, *s)``.
+        support_features: of all W support windows, ``(W, F, *s)``.
+        sets: different sets of K support windows.
+
+    Yields:
+        The set, query ``(B, F, *s)`` and support features ``(B, K, F, *s)``.
+    """
+    batch = len(query_features)
+    for size in sorted({len(chosen) for chosen in sets}):
+        group = [chosen for chosen in sets if len(chosen) == size]
+        related_query, related_support = segmenter.relate(
+            torch.cat([query_features] * len(group)),
+            support_features[torch.tensor(group, device=support_features.device)].repeat_interleave(batch, dim=0),
+        )
+        yield from zip(group, related_query.split(batch), related_support.split(batch), strict=True)
 
 
 def _middle_slices(drawn: Tensor) -> Tensor:

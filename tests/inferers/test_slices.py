@@ -8,6 +8,7 @@ from torch import nn
 from common.errors import InputError
 from common.inferers import FewShotInferer
 from common.networks import FewShotSegmenter
+from common.protocols import named_protocol
 
 
 class Nearest(FewShotSegmenter):
@@ -110,6 +111,37 @@ def test_shots_from_several_volumes_skip_those_without_the_organ():
     assert foreground(inferer, query, 2) == [[2, 2, index] for index in range(6)]
 
 
+@pytest.mark.parametrize("name, shots", [("ep1", 1), ("ep2", 1), ("ep2", 2), ("k4", 1)])
+def test_one_forward_pass_for_each_slice_and_organ_gives_the_same(mixing, name, shots):
+    """Three organs in two support volumes of different depth, of which the second lacks organ 3."""
+    noise = torch.Generator().manual_seed(4)
+    images = [torch.rand(1, 5, 4, depth, generator=noise) for depth in (7, 9)]
+    labels = [torch.randint(0, 4, image.shape, generator=noise) for image in images]
+    labels[1][labels[1] == 3] = 0
+    query = MetaTensor(torch.rand(1, 1, 5, 4, 8, generator=noise))
+    extent = torch.zeros(3, 8, dtype=torch.bool)
+    extent[0, 1:7] = extent[1, 3] = extent[2, 2:] = True
+    query.meta.update(
+        support_image=images, support_label=labels, support_organs=torch.tensor([1, 2, 3]), query_extent=extent
+    )
+
+    protocol, expected = named_protocol(name, shots), torch.zeros(3, 5, 4, 8)
+    for organ in range(3):
+        chunks = protocol.query_chunks(8, extent[organ].nonzero().flatten().tolist())
+        for index in [index for index in range(8) if chunks[index] >= 0]:
+            chosen, masks = [], []
+            for image, mask in zip(images, [label[0] == organ + 1 for label in labels], strict=True):
+                drawn = mask.flatten(0, 1).any(0).nonzero().flatten().tolist()
+                for slice_ in protocol.support_slices(drawn)[chunks[index]] if drawn else []:
+                    chosen.append(image[..., slice_])
+                    masks.append(mask[None, ..., slice_].float())
+            answer = mixing(query.as_tensor()[..., index], torch.stack(chosen)[None], torch.stack(masks)[None])
+            expected[organ, ..., index] = answer[0, 1].exp()
+    for batch_size in (1, 3, 8):
+        inferer = FewShotInferer(name, shots=shots, batch_size=batch_size)
+        torch.testing.assert_close(inferer(query, mixing)[0, 1:].as_tensor(), expected, rtol=0, atol=1e-6)
+
+
 def test_one_drawn_slice_is_enough_for_ep1():
     query = case()
     query.meta["support_label"][0][..., 1:] = 0
@@ -125,7 +157,7 @@ def test_batches_do_not_change_the_answer():
 
 def test_refusals():
     inferer = FewShotInferer("ep1")
-    with pytest.raises(InputError, match="query_slices"):
+    with pytest.raises(InputError, match="protocol ep1 needs .* give query_slices"):
         inferer(case(), Nearest())
     with pytest.raises(InputError, match="no support"):
         inferer(torch.zeros(1, 1, 4, 4, 2), Nearest())

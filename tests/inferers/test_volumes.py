@@ -3,6 +3,7 @@
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.inferers import sliding_window_inference
 from torch import nn
 
 from common.errors import InputError
@@ -59,7 +60,7 @@ def test_windows_of_any_size_find_every_organ(roi):
     torch.testing.assert_close(answer[:, 0], 1 - answer[:, 1:].amax(1))
 
 
-@pytest.mark.parametrize("roi", [(12, 10, 6), (6, 6, 4)], ids=str)
+@pytest.mark.parametrize("roi", [(12, 10, 6), (12, 6, 4)], ids=str)
 def test_calls_do_not_grow_with_the_number_of_organs(roi):
     calls = []
     for organs in ([1], [1, 2, 3, 4]):
@@ -69,6 +70,47 @@ def test_calls_do_not_grow_with_the_number_of_organs(roi):
     assert calls[0] == calls[1]
     if roi == (12, 10, 6):
         assert calls[0] == {"encode": 2, "relate": 1}
+
+
+def test_organs_with_as_many_shots_share_one_call_whichever_their_windows():
+    """Cut into three windows without overlap, organs 1 and 2 have one shot each, organ 3 has two."""
+    label = torch.zeros(1, 12, 4, 4)
+    label[0, 0, 0, 0], label[0, 5, 0, 0], label[0, 6:10, 0, 0] = 1, 2, 3
+    query = MetaTensor(torch.rand(1, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0)))
+    network = Nearest()
+    for organs, related in (([1], 1), ([1, 2], 1), ([1, 2, 3], 2)):
+        query.meta.update(support_image=[label], support_label=[label], support_organs=torch.tensor(organs))
+        network.calls["relate"] = 0
+        FewShotVolumeInferer(roi_size=(4, 4, 4), overlap=0)(query, network)
+        assert network.calls["relate"] == related
+    assert network.shots[-3:] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_one_forward_pass_for_each_window_and_organ_gives_the_same(mixing, batch_size):
+    """Three organs in two support volumes of different depth; organs differ in windows and in their number."""
+    noise = torch.Generator().manual_seed(4)
+    images = [torch.rand(1, 4, 4, depth, generator=noise) for depth in (6, 4)]
+    labels = [torch.zeros_like(image) for image in images]
+    labels[0][0, 1:3, 1:3, :2], labels[0][0, 0, :, 1:5], labels[0][0, 3, :, 5] = 1, 2, 3
+    labels[1][0, 1:3, 1:3, 2] = 2
+    query = MetaTensor(torch.rand(1, 1, 4, 4, 9, generator=noise))
+    query.meta.update(support_image=images, support_label=labels, support_organs=torch.tensor([1, 2, 3]))
+    answer = FewShotVolumeInferer(roi_size=(4, 4, 4), overlap=0.5, batch_size=batch_size)(query, mixing)
+
+    # The first volume has windows at slices 0 and 2, the second is one window.
+    for organ, places in enumerate([[(0, 0)], [(0, 0), (0, 2), (1, 0)], [(0, 2)]]):
+        shots = torch.stack([images[volume][..., z : z + 4] for volume, z in places])[None]
+        masks = torch.stack([(labels[volume] == organ + 1)[..., z : z + 4].float() for volume, z in places])[None]
+        expected = sliding_window_inference(
+            query.as_tensor(),
+            (4, 4, 4),
+            1,
+            lambda window, shots=shots, masks=masks: mixing(window, shots, masks)[:, 1:].exp(),
+            overlap=0.5,
+            mode="gaussian",
+        )
+        torch.testing.assert_close(answer[:, organ + 1].as_tensor(), expected[:, 0], rtol=0, atol=1e-6)
 
 
 def test_one_drawn_slice_or_all():
@@ -92,14 +134,14 @@ def test_shots_are_the_fuller_windows_of_every_volume():
     query.meta.update(support_image=[image, longer[0]], support_label=[label, longer[1]])
     network = Nearest()
     answer = FewShotVolumeInferer(roi_size=(12, 10, 6), overlap=0)(query, network)
-    assert network.shots == [2, 1]
+    assert sorted(network.shots) == [1, 2]
     assert torch.equal(answer[0, 1:] > 0.5, expected(query))
 
 
 def test_ep1_keeps_to_the_extent_and_needs_it():
     query = case([1, 2])
     inferer = FewShotVolumeInferer("ep1", roi_size=(12, 10, 6))
-    with pytest.raises(InputError, match="query_slices"):
+    with pytest.raises(InputError, match="protocol ep1 needs .* give query_slices"):
         inferer(query, Nearest())
     extent = torch.zeros(2, 6, dtype=torch.bool)
     extent[0, 1:3] = extent[1, 3] = True

@@ -1,0 +1,172 @@
+"""What every episode loader shares: numbered episodes, their division into ranks and epochs, and the position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+
+Target = Literal["one", "query", "both", "none"]
+
+COUNTS: dict[Target, int] = {"one": 1, "query": 1, "both": 2, "none": 0}
+_MASK = (1 << 64) - 1
+
+
+class EpisodeStream:
+    """Endless stream of episodes, cut into epochs; subclasses define `episodes(numbers)`.
+
+    Episode `i` is a pure function of `seed` and `i`; on one kind of device it has the same bits for every batch size
+    and number of processes, and after a resume. Rank `r` of `w` takes the episodes with `i mod w = r`. Each epoch goes
+    on where the last one stopped; `state_dict()` holds the position, which counts the episodes handed out.
+
+    Args:
+        batch_size: episodes per batch of one process.
+        episodes_per_epoch: over all processes; an epoch is rounded up to whole batches.
+        seed: names the stream.
+        device: where batches are made and augmented.
+        gamma_target: whose intensity changes: `one` (query or support with probability 0.5 each), `query`, `both`
+            (independently) or `none`.
+        geometry_target: whose geometry changes, drawn independently of `gamma_target`.
+        swap_probability: probability that the first image drawn is the query instead of the support.
+        rank: number of this process; None: from `torch.distributed`, 0 without it.
+        world_size: number of processes; None: from `torch.distributed`, 1 without it.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        episodes_per_epoch: int,
+        seed: int,
+        device: str | torch.device,
+        gamma_target: Target,
+        geometry_target: Target,
+        swap_probability: float,
+        rank: int | None,
+        world_size: int | None,
+    ) -> None:
+        check_choice("gamma_target", gamma_target, get_args(Target))
+        check_choice("geometry_target", geometry_target, get_args(Target))
+        if min(batch_size, episodes_per_epoch) < 1:
+            raise InputError(
+                f"batch_size and episodes_per_epoch must be 1 or more, got {batch_size} and {episodes_per_epoch}"
+            )
+        if not 0 <= swap_probability <= 1:
+            raise InputError(f"swap_probability must lie in [0, 1], got {swap_probability}")
+        if (rank is None) != (world_size is None):
+            raise InputError(f"give both rank and world_size or neither, got {rank} and {world_size}")
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise InputError(f"rank must lie in [0, world_size), got {rank} of {world_size}")
+        self.batch_size = batch_size
+        self.episodes_per_epoch = episodes_per_epoch
+        self.seed = seed
+        self.device = torch.device(device)
+        self.gamma_target: Target = gamma_target
+        self.geometry_target: Target = geometry_target
+        self.swap_probability = swap_probability
+        self.rank = rank
+        self.world_size = world_size
+        self._episode = 0
+
+    def __len__(self) -> int:
+        """Batches per epoch for this process."""
+        return -(-self.episodes_per_epoch // (self.batch_size * self._processes()[1]))
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the batches of one epoch, from the present position.
+
+        Yields:
+            `image` `(B, 1, *S)` and `label` `(B, 1, *S)` of the query; `support_image` and `support_mask`
+            `(B, 1, 1, *S)`; all float32 on the device, masks of 0 and 1.
+        """
+        rank, world_size = self._processes()
+        for _ in range(len(self)):
+            start = self._episode
+            first = start + (rank - start) % world_size
+            step = world_size * self.batch_size
+            batch = self.episodes(range(first, first + step, world_size))
+            # Before the batch is handed out: whoever holds it may save the position or never come back.
+            self._episode = start + step
+            yield batch
+
+    def episodes(self, numbers: Sequence[int]) -> dict[str, Tensor]:
+        """Make a batch of the episodes with these numbers; the position stays.
+
+        Args:
+            numbers: `B` episode numbers from 0 up.
+
+        Returns:
+            A batch, see `__iter__`.
+        """
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give the position: the number of episodes handed out, over all processes."""
+        return {"episode": torch.tensor(self._episode)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a position."""
+        self._episode = int(state["episode"])
+
+    def _processes(self) -> tuple[int, int]:
+        if self.rank is not None and self.world_size is not None:
+            return self.rank, self.world_size
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return 0, 1
+
+
+def episode_seed(seed: int, episode: int, stream: int = 0) -> int:
+    """Mix a seed, an episode number and a stream number into 64 bits (splitmix64, Steele et al. 2014).
+
+    Args:
+        seed: of the training run.
+        episode: number of the episode.
+        stream: tells generators of one episode apart.
+    """
+    state = 0
+    for number in (seed, episode, stream):
+        state = (state + number + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+def target_rows(target: Target, numbers: NDArray[np.float64]) -> Tensor:
+    """Rows of a batch that a change applies to, in the order of the drawn parameters.
+
+    Args:
+        target: whose image changes.
+        numbers: uniform `(B,)`, which side `one` means.
+
+    Returns:
+        Rows of queries (0 to B - 1) and supports (B to 2 B - 1).
+    """
+    B = len(numbers)
+    episode = np.arange(B)
+    if target == "one":
+        return torch.from_numpy(np.where(numbers < 0.5, episode, episode + B))
+    if target == "query":
+        return torch.from_numpy(episode)
+    if target == "both":
+        return torch.from_numpy(np.stack([episode, episode + B], 1).ravel())
+    return torch.empty(0, dtype=torch.int64)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse an unknown choice.
+
+    Raises:
+        InputError: `value` is none of `choices`.
+    """
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

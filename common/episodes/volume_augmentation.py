@@ -1,0 +1,106 @@
+"""Random gamma, affine and elastic changes of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.transforms.utils import create_rotate, create_scale, create_shear, create_translate
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from .augmentation import AugmentationParameters, EpisodeAugmentation
+
+
+class VolumeAugmentation(EpisodeAugmentation):
+    """Random changes of volumes about their centre, in voxels; the ranges are those of the 2D methods.
+
+    Args:
+        rotate: largest rotation about each axis in degrees.
+        translate: largest translation along each axis in voxels.
+        shear: largest shear of each pair of axes in degrees.
+        scale: smallest and largest scale; more than 1 enlarges.
+        elastic: largest displacement of the control points along each axis in voxels; 0: none (ADNet in 3D). 3D ALPNet
+            names an elastic change without values.
+        control_points: of the elastic change, along each axis.
+        gamma: smallest and largest exponent.
+        gamma_first: intensity before geometry.
+    """
+
+    def __init__(
+        self,
+        rotate: float = 5.0,
+        translate: Sequence[float] = (5.0, 5.0, 1.0),
+        shear: float = 5.0,
+        scale: Sequence[float] = (0.9, 1.2),
+        elastic: Sequence[float] | float = (2.0, 2.0, 0.5),
+        control_points: Sequence[int] = (7, 7, 3),
+        gamma: Sequence[float] = (0.5, 1.5),
+        gamma_first: bool = True,
+    ) -> None:
+        super().__init__(gamma=gamma, gamma_first=gamma_first)
+        shears = np.tan(np.deg2rad(shear))
+        spans = [*[np.deg2rad(rotate)] * 3, *translate, *[shears] * 6]
+        self.low = torch.tensor([*[-span for span in spans], scale[0]], dtype=torch.float64)
+        self.high = torch.tensor([*spans, scale[1]], dtype=torch.float64)
+        self.elastic = torch.as_tensor(elastic, dtype=torch.float32).expand(3)
+        self.control_points = tuple(control_points)
+
+    def sample(
+        self,
+        generator: Generator,
+        noise_generator: Generator,
+        size: tuple[int, ...],
+        gammas: int = 1,
+        geometries: int = 1,
+    ) -> AugmentationParameters:
+        """Draw parameters.
+
+        Args:
+            generator: CPU generator of the scalars.
+            noise_generator: generator of the control points, on the device where the parameters are applied.
+            size: of the volumes in voxels.
+            gammas: number `G` of intensity changes.
+            geometries: number `M` of geometry changes.
+
+        Returns:
+            Parameters whose matrices `(M, 4, 4)` lead from a voxel of the result to its place in the image, both
+            counted from the centre, and whose noise `(M, 3, *control_points)` is uniform in [-1, 1).
+        """
+        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(gammas, generator=generator)
+        numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
+        drawn = (self.low + (self.high - self.low) * numbers).numpy()
+        matrices = np.array([np.linalg.inv(_matrix(values)) for values in drawn]).reshape(-1, 4, 4)
+        noise = torch.rand(
+            (geometries, 3, *self.control_points), generator=noise_generator, device=noise_generator.device
+        )
+        return AugmentationParameters(gamma, torch.from_numpy(matrices).float(), 2 * noise - 1)
+
+    def change_geometry(self, image: Tensor, parameters: AugmentationParameters) -> Tensor:
+        """Warp volumes `(N, C, X, Y, Z)`: affine and elastic in one trilinear interpolation, 0 outside."""
+        size = image.shape[2:]
+        axes = [torch.arange(n, device=image.device, dtype=torch.float32) - (n - 1) / 2 for n in size]
+        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+        if self.elastic.any():
+            displacement = F.interpolate(parameters.noise, size=size, mode="trilinear", align_corners=True)
+            place = place + displacement * self.elastic.to(image.device).view(1, 3, 1, 1, 1)
+        matrix = parameters.inverse_matrix
+        source = torch.matmul(matrix[:, :3, :3], place.flatten(2)) + matrix[:, :3, 3:]
+        # grid_sample counts from -1 to 1 between the outer edges of the volume, and names the last axis first.
+        edges = torch.tensor(size, device=image.device, dtype=torch.float32).view(1, 3, 1)
+        grid = (2 * source / edges).flip(1).transpose(1, 2).unflatten(1, size)
+        return F.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+
+
+def _matrix(values: np.ndarray) -> np.ndarray:
+    """`scale @ shear @ translation @ rotation` of 13 numbers: 3 angles, 3 shifts, 6 shears, 1 scale."""
+    rotation, translation, shear, scale = values[:3], values[3:6], values[6:12], values[12]
+    parts = [
+        create_scale(3, [scale] * 3),
+        create_shear(3, shear),
+        create_translate(3, translation),
+        create_rotate(3, rotation),
+    ]
+    product: np.ndarray = np.linalg.multi_dot(parts)
+    return product
