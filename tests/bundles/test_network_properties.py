@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common.networks import ConditionedSegmenter, ResNetEncoder
+from common.networks import CANetEncoder, ConditionedSegmenter, ResNetEncoder
 from tests.bundles.networks import episode, network_module
 
 PLANE, VOLUME = (48, 40), (16, 24, 6)
@@ -11,6 +11,10 @@ PLANE, VOLUME = (48, 40), (16, 24, 6)
 
 def resnet():
     return ResNetEncoder(depth=18, feature_channels=16, stages=2)
+
+
+def lsnet(**options):
+    return network_module("lsnet").LSNet(CANetEncoder(depth=18, feature_channels=16), grid_fraction=0.4, **options)
 
 
 def crapnet(**options):
@@ -26,6 +30,8 @@ NETWORKS = {
     "ssl_alpnet": (lambda: network_module("ssl_alpnet").ALPNet(resnet()), PLANE),
     "ssl_alpnet-paper": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_rule="paper"), PLANE),
     "ssl_panet": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_mode="global"), PLANE),
+    "lsnet": (lsnet, PLANE),
+    "lsnet-literal": (lambda: lsnet(force_background=False, overlap=0.0), PLANE),
     "crapnet": (crapnet, PLANE),
     "crapnet-one-branch": (lambda: crapnet(branches=1, times_pixels=True), PLANE),
     "crapnet-as-printed": (lambda: crapnet(encoded_features=True, compare_embeddings=False), PLANE),
