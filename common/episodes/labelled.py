@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -9,60 +10,94 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .pack import Pack
-from .partners import Partners, across_volumes, in_two_volumes, runs, warn_unused
 from .sampling import Draw
 
 
 class LabelledCandidates(NamedTuple):
-    """Slices to draw from.
+    """Slices to draw from, in the order of label, volume and slice: `P` slices that show one of `L` labels.
 
     Attributes:
         slices: `(P,)` slice numbers.
-        label: `(P,)` label value that the slice shows.
-        partners: which two make an episode.
+        gap: `(P,)` first row of the same label and volume.
+        gap_count: `(P,)` rows of the same label and volume.
+        label: `(L,)` label values.
+        cumulative: `(L,)` distribution function of the labels.
+        begin: `(L,)` first row of the label.
+        rows: `(L,)` rows of the label.
     """
 
     slices: NDArray[np.int64]
+    gap: NDArray[np.int64]
+    gap_count: NDArray[np.int64]
     label: NDArray[np.int64]
-    partners: Partners
+    cumulative: NDArray[np.float64]
+    begin: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
     def draw(self, numbers: ArrayLike) -> Draw:
-        """Turn uniform numbers `(n, 2)` in [0, 1) into episodes; the first slice is the query."""
-        first, second = self.partners.draw(numbers)
-        return Draw(self.slices[first], self.slices[second], self.label[first])
+        """Turn uniform numbers into episodes by the inverse distribution functions.
+
+        Args:
+            numbers: `(n, 3)` in [0, 1): the choices of label, of its query and of its support slice.
+
+        Returns:
+            Supports as first slices, queries as second ones.
+        """
+        choice, own, other = np.asarray(numbers, np.float64).T
+        label = np.searchsorted(self.cumulative, choice, side="right")
+        query = self.begin[label] + np.floor(own * self.rows[label]).astype(np.int64)
+        support = self.begin[label] + np.floor(other * (self.rows[label] - self.gap_count[query])).astype(np.int64)
+        # The rows of the query's own volume are stepped over.
+        support += np.where(support >= self.gap[query], self.gap_count[query], 0)
+        return Draw(self.slices[support], self.slices[query], self.label[label])
 
 
 def find_labelled(pack: Pack, min_area: int = 200, excluded_labels: tuple[int, ...] = ()) -> LabelledCandidates:
-    """List the slices of labels, with the probabilities of SE-Net's released code.
+    """List the slices that show a label, with the probabilities of SE-Net's released code.
 
     A draw takes a label with a probability proportional to `1 - fraction of the slices that show it`, a uniform slice
     of it, and a uniform slice of it among those of other volumes; SE-Net's two slices may be of the same volume.
 
     Args:
         pack: the packed dataset, label values as its supervoxels.
-        min_area: smallest area in pixels on either slice.
+        min_area: area in pixels from which on a slice shows a label.
         excluded_labels: slices with a pixel of these labels are not used (setting 2).
 
     Raises:
-        InputError: no label is found in two volumes, or `excluded_labels` without label maps.
+        InputError: no label is found in two volumes, label values are too large, or `excluded_labels` without label
+            maps.
     """
+    for subject, renumbered in zip(pack.subjects, pack.renumbered, strict=True):
+        if renumbered:
+            raise InputError(
+                f"{subject}: has label values above {np.iinfo(np.int16).max}, which pairing scans cannot tell apart; "
+                "give the labels smaller values"
+            )
     usable = pack.usable(excluded_labels)
-    volume, label, slices, area = pack.occurrences[usable[pack.occurrences[:, 2]]].T
-    values, shown = np.unique(label, return_counts=True)
-    order = np.lexsort((slices, volume, label))
-    order = order[area[order] >= min_area]
-    smallest = f"min_area {min_area} pixels"
-    if len(order) == 0:
+    shown = usable[pack.occurrences[:, 2]] & (pack.occurrences[:, 3] >= min_area)
+    volume, value, slices, _ = pack.occurrences[shown].T
+    found, volumes = np.unique(np.unique(np.stack([value, volume]), axis=1)[0], return_counts=True)
+    left_out = found[volumes < 2].tolist()
+    if len(left_out) == len(found):
         raise InputError(
-            f"no label makes an episode: min_area is {min_area} pixels, the largest area on a usable slice is "
-            f"{int(area.max(initial=0))}; lower min_area or train on other labels"
+            f"no label of {min_area} pixels or more is in two training scans (found: {left_out}); "
+            "pairing scans needs that: add annotated scans, train on other labels or lower min_area"
         )
-    order = order[in_two_volumes(pack, label[order], volume[order], smallest)]
-    volume, label, slices = volume[order], label[order], slices[order]
-    warn_unused(pack, volume, smallest)
-    weight = (1 - shown / np.count_nonzero(usable))[np.searchsorted(values, label)]
+    if left_out:
+        warnings.warn(
+            f"label values {left_out} are in one training scan only (min_area {min_area} pixels) and are left out",
+            stacklevel=3,
+        )
+    order = np.lexsort((slices, volume, value))
+    order = order[np.isin(value[order], found[volumes >= 2])]
+    labels, begin, count = np.unique(value[order], return_index=True, return_counts=True)
+    _, gap, member, gap_count = np.unique(
+        np.stack([value[order], volume[order]]), axis=1, return_index=True, return_inverse=True, return_counts=True
+    )
+    weight = 1 - count / np.count_nonzero(usable)
     if not weight.any():
-        # Every slice shows every label, which leaves none by the rule.
-        weight = np.ones_like(weight)
-    weight = weight / runs(label)[1]
-    return LabelledCandidates(slices, label, across_volumes(weight / weight.sum(), label, volume))
+        weight = np.ones(len(labels))  # every slice shows every label, which leaves none by the rule
+    cumulative = np.cumsum(weight / weight.sum())
+    # Free of rounding; labels without weight at the end stay out of reach.
+    cumulative[np.flatnonzero(weight)[-1] :] = 1
+    return LabelledCandidates(slices[order], gap[member], gap_count[member], labels, cumulative, begin, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .pack import Pack
-from .partners import warn_unused
 
 Pairing = Literal["adjacent", "same", "scans"]
 AreaRule = Literal["first", "both"]
@@ -100,7 +100,7 @@ def find_candidates(
             f"no supervoxel makes an episode: min_area is {min_area} pixels, the largest area on a usable slice is "
             f"{largest}; lower min_area or make the supervoxels larger"
         )
-    warn_unused(pack, volume[first[accepted]], f"min_area {min_area} pixels")
+    _warn_unused(pack, volume[first[accepted]], min_area)
     order = np.flatnonzero(accepted)[np.argsort(group[accepted], kind="stable")]
     first, second = first[order], second[order]
     cumulative = _cumulative(group[order], weight[order])
@@ -113,3 +113,14 @@ def _cumulative(group: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArra
     cumulative = np.cumsum(weight / np.bincount(group, weights=weight)[group])
     cumulative[np.cumsum(sizes) - 1] = np.arange(1, len(sizes) + 1)  # free of rounding
     return cumulative
+
+
+def _warn_unused(pack: Pack, used: NDArray[np.int64], min_area: int) -> None:
+    unused = np.setdiff1d(np.arange(len(pack.subjects)), used)
+    if len(unused):
+        names = ", ".join(pack.subjects[number] for number in unused)
+        warnings.warn(
+            f"{len(unused)} of {len(pack.subjects)} volumes have no supervoxel for an episode (min_area {min_area} "
+            f"pixels) and are left out: {names}",
+            stacklevel=3,
+        )

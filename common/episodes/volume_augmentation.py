@@ -19,7 +19,7 @@ class VolumeAugmentation(EpisodeAugmentation):
     Args:
         rotate: largest rotation about each axis in degrees.
         translate: largest translation along each axis in voxels.
-        shear: largest shear of each pair of axes in degrees.
+        shear: largest shear of x along y, of x along z and of y along x in degrees; none moves slices.
         scale: smallest and largest scale; more than 1 enlarges.
         elastic: largest displacement of the control points along each axis in voxels; 0: none (ADNet in 3D). 3D ALPNet
             names an elastic change without values.
@@ -41,7 +41,7 @@ class VolumeAugmentation(EpisodeAugmentation):
     ) -> None:
         super().__init__(gamma=gamma, gamma_first=gamma_first)
         shears = np.tan(np.deg2rad(shear))
-        spans = [*[np.deg2rad(rotate)] * 3, *translate, *[shears] * 6]
+        spans = [*[np.deg2rad(rotate)] * 3, *translate, *[shears] * 3]
         self.low = torch.tensor([*[-span for span in spans], scale[0]], dtype=torch.float64)
         self.high = torch.tensor([*spans, scale[1]], dtype=torch.float64)
         self.elastic = torch.as_tensor(elastic, dtype=torch.float32).expand(3)
@@ -94,8 +94,8 @@ class VolumeAugmentation(EpisodeAugmentation):
 
 
 def _matrix(values: np.ndarray) -> np.ndarray:
-    """`scale @ shear @ translation @ rotation` of 13 numbers: 3 angles, 3 shifts, 6 shears, 1 scale."""
-    rotation, translation, shear, scale = values[:3], values[3:6], values[6:12], values[12]
+    """`scale @ shear @ translation @ rotation` of 10 numbers: 3 angles, 3 shifts, 3 shears, 1 scale."""
+    rotation, translation, shear, scale = values[:3], values[3:6], values[6:9], values[9]
     parts = [
         create_scale(3, [scale] * 3),
         create_shear(3, shear),

@@ -38,7 +38,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         max_shift: of `near` windows (released ADNet code: 50).
         min_voxels: smallest part of a supervoxel in a window, in voxels (released ADNet code: 200).
         gamma_target, geometry_target, swap_probability: see `EpisodeStream`.
-        excluded_labels: volumes with any of these label values are not used (setting 2).
+        excluded_labels: no window holds a voxel of these label values (setting 2).
         cache_bytes: the volumes move to the device if they take no more than this.
 
     Raises:
@@ -220,15 +220,15 @@ def _structures(pack: Pack, depth: int, min_voxels: int, excluded_labels: tuple[
     ends = np.cumsum([0, *pack.depths])
     structures = []
     for volume, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
-        if not usable[start:end].all():
-            continue
+        within = slice(depth - 1, max(end - start, depth))
+        allowed = np.convolve(~usable[start:end], np.ones(depth))[within] == 0
         rows = pack.occurrences[pack.occurrences[:, 0] == volume]
         places = find_objects(np.asarray(pack.supervoxels[start:end]))
         for supervoxel in np.unique(rows[:, 1]):
             own = rows[rows[:, 1] == supervoxel]
             areas = np.bincount(own[:, 2] - start, weights=own[:, 3], minlength=end - start)
-            held = np.convolve(areas, np.ones(depth))[depth - 1 : max(end - start, depth)]
-            starts = start + np.flatnonzero(held >= min_voxels)
+            held = np.convolve(areas, np.ones(depth))[within]
+            starts = start + np.flatnonzero((held >= min_voxels) & allowed)
             if len(starts):
                 _, rows_range, columns_range = places[supervoxel - 1]
                 low, high = (rows_range.start, columns_range.start), (rows_range.stop, columns_range.stop)

@@ -189,6 +189,30 @@ def test_gamma_comes_before_geometry():
     assert found[0, 0, 0].abs().max() == 0 and found[0, 0, 16, 16] > 0.9
 
 
+def test_gamma_after_geometry():
+    """The same draws, with the power taken of what geometry made, its border included."""
+    before, after = (EpisodeAugmentation(gamma=(2.0, 2.0), gamma_first=first) for first in (True, False))
+    image, mask = torch.rand(1, 1, 32, 32) + 1, torch.ones(1, 1, 32, 32)
+    drawn = before.sample(*generators(), (32, 32))
+    moved, moved_mask = before.apply(image, mask, drawn, gamma_rows=torch.empty(0, dtype=torch.int64))
+    found, found_mask = after.apply(image, mask, drawn)
+    assert torch.equal(found, gamma_transform(moved, drawn.gamma)) and torch.equal(found_mask, moved_mask)
+    assert not torch.allclose(found, before.apply(image, mask, drawn)[0], atol=0.01)
+
+
+def test_rounding_is_what_one_hot_rounding_and_argmax_come_to():
+    """Also outside of the image, where both channels of the warped one-hot mask are 0, and at exact halves."""
+    augmentation = EpisodeAugmentation(rotate=30, translate=9)
+    mask = (torch.rand(6, 1, 32, 32, generator=generators()[0]) > 0.5).float()
+    drawn = augmentation.sample(*generators(), (32, 32), gammas=0, geometries=6)
+    half = torch.eye(3).repeat(6, 1, 1)
+    half[3:, 0, 2] = 0.5
+    drawn = drawn._replace(inverse_matrix=torch.cat([drawn.inverse_matrix[:3], half[3:]]))
+    one_hot = augmentation.change_geometry(torch.cat([1 - mask, mask], 1), drawn)
+    _, found = augmentation.apply(mask, mask, drawn, gamma_rows=torch.empty(0, dtype=torch.int64))
+    assert torch.equal(found[:, 0], one_hot.round().argmax(1).float())
+
+
 @settings(max_examples=20, deadline=None)
 @given(count=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_a_batch_has_the_bits_of_its_slices(count, seed):

@@ -1,0 +1,105 @@
+"""Augmentation of volumes: voxels land where the matrices and the control points send them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from common.episodes import VolumeAugmentation
+from common.episodes.augmentation import AugmentationParameters, gamma_transform
+
+NOTHING = {"rotate": 0, "translate": (0, 0, 0), "shear": 0, "scale": (1, 1), "elastic": 0, "gamma": (1, 1)}
+SIZE = (9, 9, 5)
+
+
+def generators(seed=0):
+    return torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+
+
+def parameters_of(matrix, noise=None):
+    """Parameters of one volume whose voxels move by `matrix`, counted from the centre."""
+    inverse = torch.linalg.inv(torch.as_tensor(matrix, dtype=torch.float64)).float()[None]
+    return AugmentationParameters(torch.ones(1), inverse, torch.zeros(1, 3, 7, 7, 3) if noise is None else noise)
+
+
+def point(*place, size=SIZE):
+    volume = torch.zeros(1, 1, *size)
+    volume[(0, 0, *place)] = 1
+    return volume
+
+
+def test_zero_ranges_change_nothing():
+    augmentation = VolumeAugmentation(**NOTHING)
+    image, mask = torch.randn(2, 1, 12, 14, 6), (torch.rand(2, 1, 12, 14, 6) > 0.5).float()
+    found, found_mask = augmentation.apply(image, mask, augmentation.sample(*generators(), (12, 14, 6), 2, 2))
+    torch.testing.assert_close(found, image, atol=1e-4, rtol=0)
+    assert torch.equal(found_mask, mask)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], (3, 7, 1)),  # 90 degrees about z: x goes to y
+        ([[1, 0, 0, -2], [0, 1, 0, 1], [0, 0, 1, 3], [0, 0, 0, 1]], (5, 6, 4)),
+        ([[-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], (1, 3, 1)),
+    ],
+)
+def test_a_voxel_goes_where_the_matrix_sends_it(matrix, expected):
+    image = point(7, 5, 1)
+    found = VolumeAugmentation(**NOTHING).change_geometry(image, parameters_of(matrix))
+    torch.testing.assert_close(found, point(*expected), atol=1e-5, rtol=0)
+
+
+def test_largest_rotation_is_about_the_centre():
+    """Drawn angles, one axis left: the axis of rotation stays."""
+    augmentation = VolumeAugmentation(**{**NOTHING, "rotate": 5.0})
+    matrix = torch.linalg.inv(augmentation.sample(*generators(), SIZE, geometries=500).inverse_matrix.double())
+    torch.testing.assert_close(matrix[:, :3, :3] @ matrix[:, :3, :3].mT, torch.eye(3).double().expand(500, 3, 3))
+    assert matrix[:, :3, 3].abs().max() < 1e-6
+    # Intrinsic x, y, z: the angle about z is read from the first row.
+    angle = torch.rad2deg(torch.atan2(-matrix[:, 0, 1], matrix[:, 0, 0]))
+    assert -5.001 < angle.min() < -4.9 and 4.9 < angle.max() < 5.001
+
+
+def test_ranges():
+    drawn = VolumeAugmentation().sample(*generators(), SIZE, gammas=2000, geometries=2000)
+    assert 0.5 <= drawn.gamma.min() < 0.51 and 1.49 < drawn.gamma.max() <= 1.5
+    scale = torch.linalg.det(torch.linalg.inv(drawn.inverse_matrix.double())) ** (1 / 3)
+    assert 0.9 - 1e-6 <= scale.min() < 0.902 and 1.198 < scale.max() <= 1.2 + 1e-6
+    shifts = VolumeAugmentation(**{**NOTHING, "translate": (5, 5, 1)}).sample(*generators(), SIZE, geometries=2000)
+    largest = torch.linalg.inv(shifts.inverse_matrix.double())[:, :3, 3].abs().amax(0)
+    np.testing.assert_allclose(largest, [5, 5, 1], rtol=0.01)
+    assert drawn.noise.shape == (2000, 3, 7, 7, 3) and drawn.noise.min() >= -1 and drawn.noise.max() <= 1
+
+
+def test_elastic_moves_by_the_control_points():
+    """Equal control points are one shift: a voxel of the result comes from `elastic` voxels further on."""
+    augmentation = VolumeAugmentation(**{**NOTHING, "elastic": (2.0, 2.0, 1.0)})
+    noise = torch.tensor([1.0, -0.5, 1.0]).view(1, 3, 1, 1, 1).expand(1, 3, 7, 7, 3)
+    found = augmentation.change_geometry(point(5, 5, 3), parameters_of(np.eye(4), noise))
+    torch.testing.assert_close(found, point(3, 6, 2), atol=1e-5, rtol=0)
+    still = VolumeAugmentation(**NOTHING).change_geometry(point(5, 5, 3), parameters_of(np.eye(4), noise))
+    torch.testing.assert_close(still, point(5, 5, 3), atol=1e-5, rtol=0)
+
+
+def test_outside_is_zero_and_masks_stay_masks():
+    augmentation = VolumeAugmentation(**{**NOTHING, "translate": (0.6, 0, 0)})
+    image = torch.full((1, 1, *SIZE), 7.0)
+    shift = torch.eye(4)
+    shift[0, 3] = 3
+    found, mask = augmentation.apply(image, torch.ones_like(image), parameters_of(shift))
+    assert found[:, :, :3].abs().max() == 0 and mask[:, :, :3].max() == 0
+    torch.testing.assert_close(found[:, :, 3:], image[:, :, 3:], atol=1e-3, rtol=0)
+    drawn = VolumeAugmentation().sample(*generators(), SIZE)
+    assert set(VolumeAugmentation().apply(image, point(4, 4, 2), drawn)[1].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_rows_and_gamma():
+    augmentation = VolumeAugmentation(gamma=(1.4, 1.4))
+    image, mask = torch.randn(2, 1, *SIZE), torch.ones(2, 1, *SIZE)
+    drawn = augmentation.sample(*generators(), SIZE, gammas=1, geometries=0)
+    found, found_mask = augmentation.apply(image, mask, drawn, torch.tensor([1]), torch.empty(0, dtype=torch.int64))
+    assert torch.equal(found[0], image[0]) and torch.equal(found_mask, mask)
+    assert torch.equal(found[1:], gamma_transform(image[1:], torch.tensor([1.4])))
+    assert found[1].max() == pytest.approx(float(image[1].max()), abs=1e-4)
