@@ -8,7 +8,7 @@ from torch import nn
 
 from common.networks import ResNetEncoder
 from common.prototypes import fuse, local_scores
-from tests.bundles.networks import network_module
+from tests.bundles.networks import episode, network_module
 
 attention, pooling = network_module("crapnet", "attention"), network_module("crapnet", "pooling")
 CRAPNet = network_module("crapnet").CRAPNet
@@ -81,11 +81,32 @@ def test_separate_query_embedding_never_learns():
     for options, learns in (({}, True), ({"tied": False}, True), ({"compare_embeddings": False}, False)):
         block = Block(8, 4, **options)
         nn.init.normal_(block.out.weight)
+        block.requires_grad_()
         block(torch.randn(1, 8, 5, 5), torch.randn(1, 1, 8, 5, 5)).square().sum().backward()
         gradient = block.theta.weight.grad
         assert (gradient is not None and gradient.abs().sum() > 0) == learns
         if block.phi is not None:
             assert block.phi.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tied_embedding": False},
+        {"compare_embeddings": False},
+        {"branches": 1},
+        {"encoded_features": True},
+        {"prototype_rule": "paper", "times_pixels": True},
+    ],
+    ids=str,
+)
+def test_everything_that_trains_gets_a_gradient(options):
+    """Distributed training stops at a parameter without one."""
+    network = CRAPNet(ResNetEncoder(18, 8, 2), feature_channels=8, blocks=2, inner_channels=4, **options)
+    outputs = network.train()(*episode((48, 40)))
+    (outputs["query"].mean() + outputs["support"].mean()).backward()
+    assert [name for name, value in network.named_parameters() if value.requires_grad and value.grad is None] == []
 
 
 def test_separate_embeddings_match_at_random_and_tied_ones_do_not():

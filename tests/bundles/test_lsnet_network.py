@@ -114,6 +114,15 @@ def test_best_covering_cell_decides():
     unscaled = scores(QUERY, SUPPORT, MASK, grid_fraction=0.5, scale=1.0)
     torch.testing.assert_close(unscaled.softmax(0)[1], torch.tensor(PROBABILITY_SCALE_1), atol=1e-5, rtol=0)
     assert abs(answer[1, 1, 1] / 20 - 0.9736067977) > 0.01  # the mean over covering cells
+    cells = module.grid_cells([4, 4], 0.5, 0.5, MASK)
+    _, held = prototypes(SUPPORT[None], MASK[None], 0.5)
+    assert (held.float() @ cells > 0).reshape(4, 4).tolist() == [[True] * 4] * 3 + [[False] * 4]
+
+
+def test_ties_are_background():
+    features = torch.ones(2, 4, 4)
+    answer = scores(features, features, MASK, grid_fraction=0.5)
+    assert torch.equal(answer[0, :3], answer[1, :3]) and answer.argmax(0).sum() == 0
 
 
 def test_greatest_cosine_of_several_cells():

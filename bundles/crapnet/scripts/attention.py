@@ -59,6 +59,10 @@ class CycleResemblanceBlock(nn.Module):
         self.phi = None if tied else nn.Conv1d(channels, inner_channels, kernel_size=1)
         self.value = nn.Conv1d(channels, inner_channels, kernel_size=1)
         self.out = nn.Conv1d(inner_channels, channels, kernel_size=1)
+        # An embedding that only serves the choice of pixels has no gradient; processes that train together must know.
+        if self.phi is not None:
+            self.phi.requires_grad_(False)
+        self.theta.requires_grad_(compare_embeddings)
         # As non-local blocks do: nothing changes until training asks for it.
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
