@@ -17,7 +17,7 @@ from tests.e2e.tiny import AFFINE, SMALL, SMALL_TRAINING, save, scan
 @pytest.fixture(scope="module")
 def checkpoint(bundle_root, tmp_path_factory):
     """Weights of an untrained tiny network."""
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL, device="cpu")
+    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
     path = tmp_path_factory.mktemp("weights") / "model.pt"
     torch.save(workflow.parser.get_parsed_content("network_def").state_dict(), path)
     return str(path)
@@ -36,7 +36,8 @@ def segment(bundle_root, dataset, checkpoint, tmp_path):
             "output_dir": str(tmp_path / "out"),
             "device": "cpu",
         }
-        workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **{**SMALL, **arguments, **replaced})
+        settings = {**SMALL["adnet"], **arguments, **replaced}
+        workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **settings)
         guard(workflow.run)
         return tmp_path / "out"
 
@@ -150,7 +151,7 @@ def test_full_disk_while_caching(bundle_root, dataset, tmp_path, monkeypatch):
     workflow = bundle_workflow(
         bundle_root("adnet"),
         ["train"],
-        **SMALL_TRAINING,
+        **SMALL_TRAINING["adnet"],
         dataset_dir=str(dataset),
         cache_dir=str(tmp_path / "cache"),
         ckpt_dir=str(tmp_path / "models"),

@@ -1,4 +1,4 @@
-"""The ADNet bundle through MONAI's runner, in subprocesses: train, resume, evaluate, infer."""
+"""Every bundle through MONAI's runner, in subprocesses: train, resume, evaluate, infer."""
 
 import csv
 import json
@@ -8,25 +8,34 @@ import numpy as np
 import pytest
 import torch
 
-from tests.e2e.tiny import SMALL, SMALL_TRAINING
+from tests.e2e.tiny import PROTOCOLS, SMALL, SMALL_TRAINING, TEST_ORGANS
 
-TRAIN = "bundles/adnet/configs/train.yaml"
+# A bundle's tests share its trained network, so they go to one worker.
+BUNDLES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SMALL]
+NAMES = {1: "liver", 4: "spleen"}
+
+
+@pytest.fixture(scope="module", params=BUNDLES)
+def bundle(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def train(run_bundle, dataset, options):
-    def run(folder, config=TRAIN, run_id="training", cwd=None, **settings):
+def train(bundle, run_bundle, dataset, options):
+    def run(folder, config=None, run_id="training", cwd=None, **settings):
         places = {name: folder / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
-        settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, **SMALL_TRAINING, **places, **settings}
+        defaults = {"dataset_dir": dataset, "episodes_per_epoch": 20, **SMALL_TRAINING[bundle]}
         where = {} if cwd is None else {"cwd": cwd}
-        return run_bundle("run", run_id, "--config_file", str(config), *options(**settings), **where)
+        config = config or f"bundles/{bundle}/configs/train.yaml"
+        arguments = options(**{**defaults, **places, **settings})
+        return run_bundle("run", run_id, "--config_file", str(config), *arguments, **where)
 
     return run
 
 
 @pytest.fixture(scope="module")
 def trained(train, tmp_path_factory):
-    """80 uninterrupted steps."""
+    """Four epochs without a stop, 80 episodes."""
     folder = tmp_path_factory.mktemp("trained")
     train(folder, max_epochs=4, save_interval=30, val_interval=4)
     return folder
@@ -45,51 +54,57 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(train, train
     assert different == []
 
 
-def test_training_changes_the_weights_and_the_threshold(trained):
-    assert weights(trained)["threshold"].item() != -10.0
+def test_training_changes_the_weights(train, trained, tmp_path):
+    train(tmp_path, max_epochs=1, save_interval=1000)
+    before, after = weights(tmp_path), weights(trained)
+    learned = [name for name in before if before[name].is_floating_point()]
+    assert all(not torch.equal(before[name], after[name]) for name in learned)
 
 
-def test_evaluate_writes_every_case_and_organ(run_bundle, dataset, trained, options):
-    configs = f"['{TRAIN}','bundles/adnet/configs/evaluate.yaml']"
+def test_evaluate_writes_every_case_and_organ(bundle, run_bundle, dataset, trained, options):
+    configs = f"['bundles/{bundle}/configs/train.yaml','bundles/{bundle}/configs/evaluate.yaml']"
     places = {name: trained / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
-    settings = {"dataset_dir": dataset, **SMALL_TRAINING, **places}
+    settings = {"dataset_dir": dataset, **SMALL_TRAINING[bundle], **places}
     result = run_bundle("run", "--config_file", configs, *options(**settings))
     rows = list(csv.DictReader((trained / "output_dir" / "cases.csv").open()))
-    assert [row["protocol"] for row in rows] == ["ep1"] * 4 + ["ep2"] * 4
-    assert {(row["case"], row["organ"]) for row in rows} == {
-        (case, organ) for case in ("case_1", "case_2") for organ in ("liver", "spleen")
-    }
-    ep1 = [float(row["dice"]) for row in rows if row["protocol"] == "ep1"]
-    assert np.mean(ep1) > 0.5, result.stdout
+    organs = [NAMES[value] for value in TEST_ORGANS[bundle]]
+    expected = [
+        (protocol, case, organ) for protocol in PROTOCOLS[bundle] for case in ("case_1", "case_2") for organ in organs
+    ]
+    assert [(row["protocol"], row["case"], row["organ"]) for row in rows] == expected
+    first = [float(row["dice"]) for row in rows if row["protocol"] == PROTOCOLS[bundle][0]]
+    assert np.mean(first) > 0.5, result.stdout
     assert all(float(row["hd95_mm"]) >= 0 for row in rows if row["hd95_mm"])
-    assert json.loads((trained / "output_dir" / "cases.json").read_text())[0]["protocol"] == "ep1"
+    assert json.loads((trained / "output_dir" / "cases.json").read_text())[0]["protocol"] == PROTOCOLS[bundle][0]
 
     original = run_bundle("run", "--config_file", configs, *options(**settings, evaluate_space="original"))
     other = list(csv.DictReader((trained / "output_dir" / "cases.csv").open()))
-    same_grid = [float(row["dice"]) for row in other if row["protocol"] == "ep1"]
-    assert np.allclose(ep1, same_grid, atol=0.02), original.stdout
+    same_grid = [float(row["dice"]) for row in other if row["protocol"] == PROTOCOLS[bundle][0]]
+    assert np.allclose(first, same_grid, atol=0.05), original.stdout
 
 
-def test_inference_answers_in_the_query_geometry(run_bundle, dataset, trained, options, tmp_path):
+def test_inference_answers_in_the_query_geometry(bundle, run_bundle, dataset, trained, options, tmp_path):
     files = {"support_image": dataset / "imagesTr/case_3.nii.gz", "support_label": dataset / "labelsTr/case_3.nii.gz"}
     query = dataset / "imagesTr/case_1.nii.gz"
     settings = {"image": query, "checkpoint": trained / "ckpt_dir/model.pt", "output_dir": tmp_path, "confidence": True}
-    run_bundle("run", "--config_file", "bundles/adnet/configs/inference.yaml", *options(**files, **settings, **SMALL))
+    config = f"bundles/{bundle}/configs/inference.yaml"
+    run_bundle("run", "--config_file", config, *options(**files, **settings, **SMALL[bundle]))
     answer, stored = nib.load(tmp_path / "case_1_seg.nii.gz"), nib.load(query)
     assert answer.shape == stored.shape
     assert np.allclose(answer.affine, stored.affine)
     assert set(np.unique(answer.get_fdata())) <= {0, 1, 4}
-    label = nib.load(dataset / "labelsTr/case_1.nii.gz").get_fdata()
-    predicted = answer.get_fdata() == 1
-    assert 2 * (predicted & (label == 1)).sum() / (predicted.sum() + (label == 1).sum()) > 0.5
+    organ = TEST_ORGANS[bundle][0]
+    label = nib.load(dataset / "labelsTr/case_1.nii.gz").get_fdata() == organ
+    predicted = answer.get_fdata() == organ
+    assert 2 * (predicted & label).sum() / (predicted.sum() + label.sum()) > 0.4
     confidence = nib.load(tmp_path / "case_1_confidence.nii.gz").get_fdata()
     assert confidence.min() >= 0 and confidence.max() <= 1
     assert ((confidence > 0.5) == (answer.get_fdata() > 0)).mean() > 0.999
 
 
 @pytest.mark.slow
-def test_runs_from_any_folder_and_under_both_names(train, bundle_root, tmp_path):
-    config = bundle_root("adnet") / "configs" / "train.yaml"
+def test_runs_from_any_folder_and_under_both_names(bundle, train, bundle_root, tmp_path):
+    config = bundle_root(bundle) / "configs" / "train.yaml"
     train(tmp_path, config=config, cwd=tmp_path, run_id="run", max_epochs=1)
     assert (tmp_path / "ckpt_dir" / "model.pt").is_file()
     other = tmp_path / "other"
@@ -99,13 +114,14 @@ def test_runs_from_any_folder_and_under_both_names(train, bundle_root, tmp_path)
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_single_process_stream(run_python, dataset, options, tmp_path):
-    configs = f"['{TRAIN}','bundles/adnet/configs/multi_gpu_train.yaml']"
+def test_two_processes_share_the_single_process_stream(bundle, run_python, dataset, options, tmp_path):
+    configs = f"['bundles/{bundle}/configs/train.yaml','bundles/{bundle}/configs/multi_gpu_train.yaml']"
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
-    settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, "save_interval": 5, **SMALL_TRAINING}
+    settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, "save_interval": 5}
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
-    run_python(*launch, "run", "training", "--config_file", configs, *options(**settings, **places))
-    assert "threshold" in weights(tmp_path)
+    arguments = options(**{**settings, **SMALL_TRAINING[bundle], "batch_size": 1, **places})
+    run_python(*launch, "run", "training", "--config_file", configs, *arguments)
+    assert (tmp_path / "ckpt_dir" / "model.pt").is_file()
     checkpoint = torch.load(next((tmp_path / "ckpt_dir").glob("checkpoint_*.pt")), weights_only=True)
     assert int(checkpoint["episodes"]["episode"]) == 20
     assert checkpoint["trainer"]["iteration"] == 10

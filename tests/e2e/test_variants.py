@@ -1,0 +1,58 @@
+"""Every variant of a method trains a few steps on the phantom and segments with what it trained, in subprocesses."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from common.data.phantom import make_phantom
+from tests.e2e.tiny import SMALL, SMALL_TRAINING
+
+# Bundle, overlays of train.yaml, overlays of inference.yaml, settings of their own.
+COARSE = {"image_size": 96, "spacing": [3.0, 3.0, 7.7]}
+SMALL_3D = {"encoder_layers": [1, 1, 1, 1], "encoder_width": 4, "encoder_cardinality": 8, "patch_size": [64, 64, 6]}
+ORGANS = {"fold_organs": [1, 2, 3], "test_organs": [2, 3]}
+VARIANTS = {
+    "adnet_3d": ("adnet", ["train_3d"], ["inference_3d"], SMALL_3D),
+    "adnet_3d_one_slice": ("adnet", ["train_3d"], ["inference_3d"], {**SMALL_3D, "support_slices": "one"}),
+    "alpnet3d_finetune": ("alpnet3d", ["finetune"], [], {"number_annotated": 3}),
+    "lsnet_train_ssl": ("lsnet", ["train_ssl"], [], {"supervoxel_min_size": 500, "train#dataloader#min_area": 50}),
+    "lsnet_added_classes": ("lsnet", [], [], {**ORGANS, "added_classes": [4]}),
+    "ssl_panet": ("ssl_alpnet", ["panet"], ["panet"], {}),
+    "supervised_alpnet": ("ssl_alpnet", ["train_supervised"], [], {}),
+    "supervised_panet": ("ssl_alpnet", ["train_supervised", "panet"], ["panet"], {}),
+    "vssl_alpnet": ("ssl_alpnet", ["vssl"], [], {"supervoxel_min_size": 500, "min_area": 50}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant_trains_and_segments(variant, run_bundle, options, tmp_path):
+    bundle, training, inference, own = VARIANTS[variant]
+    phantom = make_phantom()
+    places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
+    settings = {**SMALL_TRAINING[bundle], **COARSE, **own}
+    steps = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 1, "val_interval": 1}
+    if "finetune" in training:
+        first = {**steps, "episodes_per_epoch": 1, **places, "ckpt_dir": tmp_path / "first"}
+        run_bundle("run", "training", "--config_file", _configs(bundle, ["train"]), *options(**settings, **first))
+        settings["pretrained"] = tmp_path / "first/model.pt"
+    configs = _configs(bundle, ["train", *training])
+    run_bundle("run", "training", "--config_file", configs, *options(**settings, **steps, **places))
+
+    files = {
+        "image": phantom / "imagesTr/phantom_01.nii.gz",
+        "support_image": phantom / "imagesTr/phantom_03.nii.gz",
+        "support_label": phantom / "labelsTr/phantom_03.nii.gz",
+        "checkpoint": tmp_path / "ckpt_dir/model.pt",
+    }
+    known = {**SMALL[bundle], **COARSE, **{key: value for key, value in own.items() if "encoder" in key}}
+    known |= {key: own[key] for key in ("patch_size", "support_slices") if key in own}
+    configs = _configs(bundle, ["inference", *inference])
+    run_bundle("run", "--config_file", configs, *options(**known, **files, output_dir=tmp_path / "out"))
+    answer, stored = nib.load(tmp_path / "out/phantom_01_seg.nii.gz"), nib.load(files["image"])
+    assert answer.shape == stored.shape and np.allclose(answer.affine, stored.affine)
+    assert set(np.unique(answer.get_fdata())) <= {0, 1, 2, 3, 4}
+
+
+def _configs(bundle, names):
+    return str([f"bundles/{bundle}/configs/{name}.yaml" for name in names])
