@@ -67,29 +67,12 @@ def find_labelled(pack: Pack, min_area: int = 200, excluded_labels: tuple[int, .
         InputError: no label is found in two volumes, label values are too large, or `excluded_labels` without label
             maps.
     """
-    for subject, renumbered in zip(pack.subjects, pack.renumbered, strict=True):
-        if renumbered:
-            raise InputError(
-                f"{subject}: has label values above {np.iinfo(np.int16).max}, which pairing scans cannot tell apart; "
-                "give the labels smaller values"
-            )
     usable = pack.usable(excluded_labels)
     shown = usable[pack.occurrences[:, 2]] & (pack.occurrences[:, 3] >= min_area)
     volume, value, slices, _ = pack.occurrences[shown].T
-    found, volumes = np.unique(np.unique(np.stack([value, volume]), axis=1)[0], return_counts=True)
-    left_out = found[volumes < 2].tolist()
-    if len(left_out) == len(found):
-        raise InputError(
-            f"no label of {min_area} pixels or more is in two training scans (found: {left_out}); "
-            "pairing scans needs that: add annotated scans, train on other labels or lower min_area"
-        )
-    if left_out:
-        warnings.warn(
-            f"label values {left_out} are in one training scan only (min_area {min_area} pixels) and are left out",
-            stacklevel=3,
-        )
+    kept = labels_of_two_scans(pack, value, volume, f"{min_area} pixels")
     order = np.lexsort((slices, volume, value))
-    order = order[np.isin(value[order], found[volumes >= 2])]
+    order = order[np.isin(value[order], kept)]
     labels, begin, count = np.unique(value[order], return_index=True, return_counts=True)
     _, gap, member, gap_count = np.unique(
         np.stack([value[order], volume[order]]), axis=1, return_index=True, return_inverse=True, return_counts=True
@@ -101,3 +84,40 @@ def find_labelled(pack: Pack, min_area: int = 200, excluded_labels: tuple[int, .
     # Free of rounding; labels without weight at the end stay out of reach.
     cumulative[np.flatnonzero(weight)[-1] :] = 1
     return LabelledCandidates(slices[order], gap[member], gap_count[member], labels, cumulative, begin, count)
+
+
+def labels_of_two_scans(pack: Pack, label: ArrayLike, volume: ArrayLike, minimum: str) -> NDArray[np.int64]:
+    """Give the label values that are in two volumes or more; name the others in a warning.
+
+    Args:
+        pack: the packed dataset, label values as its supervoxels.
+        label: `(n,)` label values found.
+        volume: `(n,)` numbers of the volumes that hold them.
+        minimum: how much of a label counts, for messages.
+
+    Returns:
+        The values in ascending order.
+
+    Raises:
+        InputError: no label is found in two volumes, or label values are too large.
+    """
+    for subject, renumbered in zip(pack.subjects, pack.renumbered, strict=True):
+        if renumbered:
+            raise InputError(
+                f"{subject}: has label values above {np.iinfo(np.int16).max}, which pairing scans cannot tell apart; "
+                "give the labels smaller values"
+            )
+    found, volumes = np.unique(np.unique(np.stack([label, volume]), axis=1)[0], return_counts=True)
+    left_out = found[volumes < 2].tolist()
+    if len(left_out) == len(found):
+        raise InputError(
+            f"no label of {minimum} or more is in two training scans (found: {left_out}); "
+            "pairing scans needs that: add annotated scans, train on other labels or lower this minimum"
+        )
+    if left_out:
+        warnings.warn(
+            f"label values {left_out} are in one training scan only (minimum {minimum}) and are left out",
+            stacklevel=4,
+        )
+    kept: NDArray[np.int64] = found[volumes >= 2]
+    return kept

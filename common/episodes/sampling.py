@@ -100,11 +100,29 @@ def find_candidates(
             f"no supervoxel makes an episode: min_area is {min_area} pixels, the largest area on a usable slice is "
             f"{largest}; lower min_area or make the supervoxels larger"
         )
-    _warn_unused(pack, volume[first[accepted]], min_area)
+    warn_unused(pack, volume[first[accepted]], f"min_area {min_area} pixels")
     order = np.flatnonzero(accepted)[np.argsort(group[accepted], kind="stable")]
     first, second = first[order], second[order]
     cumulative = _cumulative(group[order], weight[order])
     return Candidates(slices[first], slices[second], supervoxel[first], cumulative)
+
+
+def warn_unused(pack: Pack, used: ArrayLike, minimum: str) -> None:
+    """Warn of volumes that no episode is drawn from.
+
+    Args:
+        pack: the packed dataset.
+        used: numbers of the volumes that episodes are drawn from.
+        minimum: what an episode needs, for the message.
+    """
+    unused = np.setdiff1d(np.arange(len(pack.subjects)), used)
+    if len(unused):
+        names = ", ".join(pack.subjects[number] for number in unused)
+        warnings.warn(
+            f"{len(unused)} of {len(pack.subjects)} volumes have no supervoxel for an episode ({minimum}) and are "
+            f"left out: {names}",
+            stacklevel=3,
+        )
 
 
 def _cumulative(group: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,14 +131,3 @@ def _cumulative(group: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArra
     cumulative = np.cumsum(weight / np.bincount(group, weights=weight)[group])
     cumulative[np.cumsum(sizes) - 1] = np.arange(1, len(sizes) + 1)  # free of rounding
     return cumulative
-
-
-def _warn_unused(pack: Pack, used: NDArray[np.int64], min_area: int) -> None:
-    unused = np.setdiff1d(np.arange(len(pack.subjects)), used)
-    if len(unused):
-        names = ", ".join(pack.subjects[number] for number in unused)
-        warnings.warn(
-            f"{len(unused)} of {len(pack.subjects)} volumes have no supervoxel for an episode (min_area {min_area} "
-            f"pixels) and are left out: {names}",
-            stacklevel=3,
-        )

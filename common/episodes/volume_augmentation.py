@@ -44,7 +44,7 @@ class VolumeAugmentation(EpisodeAugmentation):
         spans = [*[np.deg2rad(rotate)] * 3, *translate, *[shears] * 3]
         self.low = torch.tensor([*[-span for span in spans], scale[0]], dtype=torch.float64)
         self.high = torch.tensor([*spans, scale[1]], dtype=torch.float64)
-        self.elastic = torch.as_tensor(elastic, dtype=torch.float32).expand(3)
+        self.elastic = (float(elastic),) * 3 if isinstance(elastic, (int, float)) else tuple(elastic)
         self.control_points = tuple(control_points)
 
     def sample(
@@ -77,20 +77,105 @@ class VolumeAugmentation(EpisodeAugmentation):
         )
         return AugmentationParameters(gamma, torch.from_numpy(matrices).float(), 2 * noise - 1)
 
-    def change_geometry(self, image: Tensor, parameters: AugmentationParameters) -> Tensor:
-        """Warp volumes `(N, C, X, Y, Z)`: affine and elastic in one trilinear interpolation, 0 outside."""
-        size = image.shape[2:]
+    def apply(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        parameters: AugmentationParameters,
+        gamma_rows: Tensor | None = None,
+        geometry_rows: Tensor | None = None,
+        corner: Tensor | None = None,
+        size: Sequence[int] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Change intensities of volumes, and geometry in windows of them, see `EpisodeAugmentation.apply`.
+
+        A window moves about its own centre and is filled from the volume around it: ten slices alone would lose almost
+        half of their voxels. The released ADNet code moves whole volumes about theirs, then cuts.
+
+        Args:
+            image: `(N, 1, X, Y, Z)`, normalised so that 0 is the mean.
+            mask: `(N, 1, X, Y, Z)` of 0 and 1.
+            parameters: drawn by `sample`, on the device of `image`.
+            gamma_rows: `(G,)` volumes whose intensity changes; None: all, G = N.
+            geometry_rows: `(M,)` volumes whose geometry changes; None: all, M = N.
+            corner: `(N, 3)` first voxels of the windows; None: whole volumes.
+            size: of the windows in voxels; None: whole volumes.
+
+        Returns:
+            The windows of the changed image and mask, `(N, 1, *size)`.
+        """
+        rows = torch.arange(len(image), device=image.device)
+        gamma_rows = rows if gamma_rows is None else gamma_rows
+        geometry_rows = rows if geometry_rows is None else geometry_rows
+        if corner is None or size is None:
+            corner, size = torch.zeros(len(image), 3, device=image.device, dtype=torch.int64), image.shape[2:]
+        if self.gamma_first:
+            image = self._change_rows(image, parameters.gamma, gamma_rows)
+        still, still_mask = cut(image, corner, size), cut(mask, corner, size)
+        if len(geometry_rows):
+            both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
+            changed = self.change_geometry(both, parameters, corner.index_select(0, geometry_rows), size)
+            still = still.index_copy(0, geometry_rows, changed[:, :1])
+            still_mask = still_mask.index_copy(0, geometry_rows, changed[:, 1:].round())
+        if not self.gamma_first:
+            still = self._change_rows(still, parameters.gamma, gamma_rows)
+        return still, still_mask
+
+    def change_geometry(
+        self,
+        image: Tensor,
+        parameters: AugmentationParameters,
+        corner: Tensor | None = None,
+        size: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Warp windows of volumes: affine and elastic in one trilinear interpolation, 0 outside of the volume.
+
+        Args:
+            image: `(M, C, X, Y, Z)`.
+            parameters: their drawn matrices and noise.
+            corner: `(M, 3)` first voxels of the windows; None: whole volumes.
+            size: of the windows in voxels; None: whole volumes.
+
+        Returns:
+            `(M, C, *size)`.
+        """
+        if corner is None or size is None:
+            corner, size = image.new_zeros(len(image), 3), image.shape[2:]
         axes = [torch.arange(n, device=image.device, dtype=torch.float32) - (n - 1) / 2 for n in size]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
-        if self.elastic.any():
-            displacement = F.interpolate(parameters.noise, size=size, mode="trilinear", align_corners=True)
-            place = place + displacement * self.elastic.to(image.device).view(1, 3, 1, 1, 1)
+        if any(self.elastic):
+            points = torch.stack(
+                [one * most for one, most in zip(parameters.noise.unbind(1), self.elastic, strict=True)], 1
+            )
+            place = place + F.interpolate(points, size=list(size), mode="trilinear", align_corners=True)
         matrix = parameters.inverse_matrix
         source = torch.matmul(matrix[:, :3, :3], place.flatten(2)) + matrix[:, :3, 3:]
         # grid_sample counts from -1 to 1 between the outer edges of the volume, and names the last axis first.
-        edges = torch.tensor(size, device=image.device, dtype=torch.float32).view(1, 3, 1)
-        grid = (2 * source / edges).flip(1).transpose(1, 2).unflatten(1, size)
-        return F.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+        grid = [
+            (source[:, axis] + corner[:, axis, None] + (size[axis] - length) / 2) * (2 / length)
+            for axis, length in enumerate(image.shape[2:])
+        ]
+        return F.grid_sample(
+            image, torch.stack(grid[::-1], -1).unflatten(1, list(size)), padding_mode="zeros", align_corners=False
+        )
+
+
+def cut(volumes: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
+    """Cut a window out of each volume.
+
+    Args:
+        volumes: `(N, 1, X, Y, Z)`.
+        corner: `(N, 3)` first voxels of the windows, whole numbers.
+        size: of the windows in voxels.
+
+    Returns:
+        `(N, 1, *size)`.
+    """
+    if tuple(size) == volumes.shape[2:]:
+        return volumes
+    x, y, z = (corner[:, axis, None] + torch.arange(n, device=corner.device) for axis, n in enumerate(size))
+    rows = torch.arange(len(volumes), device=corner.device)[:, None, None, None]
+    return volumes[rows, 0, x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]].unsqueeze(1)
 
 
 def _matrix(values: np.ndarray) -> np.ndarray:

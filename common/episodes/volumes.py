@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 from torch import Tensor
 
 from ..errors import InputError
 from .augmentation import AugmentationParameters
+from .labelled import labels_of_two_scans
 from .pack import Pack
+from .sampling import warn_unused
 from .store import SliceStore, send
 from .stream import COUNTS, EpisodeStream, Target, check_choice, episode_seed, target_rows
+from .structures import Structure, Window, find_structures
 from .volume_augmentation import VolumeAugmentation
 
 VolumePairing = Literal["same", "near", "scans"]
@@ -32,13 +34,14 @@ class VolumeEpisodeLoader(EpisodeStream):
         dataset: prepared volumes, see `pack_volumes`; its `fill()`, if it has one, is called first.
         batch_size, episodes_per_epoch, seed, device, rank, world_size: see `EpisodeStream`.
         augmentation: ranges of the random changes; None: the defaults.
-        patch_size: `(X, Y, Z)` in voxels; None: whole volumes, all of one size. A patch lies in-plane so that it holds
-            the supervoxel, as far as it fits; volumes with fewer slices repeat their last one.
+        patch_size: `(X, Y, Z)` in voxels, no larger in-plane than the volumes; None: whole volumes, all of one size. A
+            patch lies in-plane so that it holds the supervoxel, as far as it fits, and changes as part of its volume;
+            slices past the end of a volume are 0, the mean.
         pairing: see above.
         max_shift: of `near` windows (released ADNet code: 50).
         min_voxels: smallest part of a supervoxel in a window, in voxels (released ADNet code: 200).
         gamma_target, geometry_target, swap_probability: see `EpisodeStream`.
-        excluded_labels: no window holds a voxel of these label values (setting 2).
+        excluded_labels: no window holds a voxel of these label values, and slices around it that do are 0 (setting 2).
         cache_bytes: the volumes move to the device if they take no more than this.
 
     Raises:
@@ -87,7 +90,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         self.min_voxels = min_voxels
         self.excluded_labels = tuple(excluded_labels)
         self.cache_bytes = cache_bytes
-        self._source: tuple[SliceStore, tuple[int, ...], list[list[_Structure]]] | None = None
+        self._source: tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]] | None = None
 
     def episodes(self, numbers: Sequence[int]) -> dict[str, Tensor]:
         """Make a batch of the episodes with these numbers; the position stays.
@@ -98,7 +101,8 @@ class VolumeEpisodeLoader(EpisodeStream):
         Returns:
             A batch, see `EpisodeStream.__iter__`.
         """
-        store, size, groups = self._source = self._source or self._prepare()
+        store, usable, size, groups = self._source = self._source or self._prepare()
+        depth = max(*store.pack.depths, size[2])
         generator, noise_generator = torch.Generator(), torch.Generator(self.device)
         gammas, geometries = COUNTS[self.gamma_target], COUNTS[self.geometry_target]
         uniform, pairs, parameters = [], [], []
@@ -106,11 +110,12 @@ class VolumeEpisodeLoader(EpisodeStream):
             generator.manual_seed(episode_seed(self.seed, episode, stream=0))
             noise_generator.manual_seed(episode_seed(self.seed, episode, stream=1))
             uniform.append(torch.rand(11, generator=generator, dtype=torch.float64).numpy())
-            pairs.append(self._pair(groups, size, uniform[-1]))
+            pairs.append(self._pair(groups, size, store.size, uniform[-1]))
             parameters.append(self.augmentation.sample(generator, noise_generator, size, gammas, geometries))
         # All queries first, then all supports.
-        image, supervoxels = _gather(store, [pair[side] for side in (0, 1) for pair in pairs], size)
-        wanted = np.array([pair[side].supervoxel for side in (0, 1) for pair in pairs], np.int16)
+        windows = [pair[side] for side in (0, 1) for pair in pairs]
+        image, supervoxels = _gather(store, usable, windows, depth)
+        wanted = np.array([window.supervoxel for window in windows], np.int16)
         mask = (supervoxels == send(torch.from_numpy(wanted), self.device).view(-1, 1, 1, 1, 1)).to(image.dtype)
         coins = np.stack(uniform)
         image, mask = self.augmentation.apply(
@@ -119,6 +124,8 @@ class VolumeEpisodeLoader(EpisodeStream):
             AugmentationParameters(*(send(part, self.device) for part in AugmentationParameters.cat(parameters))),
             send(target_rows(self.gamma_target, coins[:, 5]), self.device),
             send(target_rows(self.geometry_target, coins[:, 6]), self.device),
+            send(torch.tensor([window.corner for window in windows]), self.device),
+            size,
         )
         B = len(numbers)
         return {
@@ -128,24 +135,35 @@ class VolumeEpisodeLoader(EpisodeStream):
             "support_mask": mask[B:, None],
         }
 
-    def _prepare(self) -> tuple[SliceStore, tuple[int, ...], list[list[_Structure]]]:
+    def _prepare(self) -> tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]]:
         store = SliceStore.build(self.dataset, device=self.device, cache_bytes=self.cache_bytes)
-        size = _window_size(store.pack, store.size, self.patch_size)
-        structures = _structures(store.pack, size[2], self.min_voxels, self.excluded_labels)
+        pack, minimum = store.pack, f"{self.min_voxels} voxels"
+        size = _window_size(pack, store.size, self.patch_size)
+        usable = pack.usable(self.excluded_labels)
+        structures = find_structures(pack, usable, size[2], self.min_voxels)
+        if not structures:
+            raise InputError(
+                f"no supervoxel makes an episode: min_voxels is {self.min_voxels}, excluded_labels are "
+                f"{list(self.excluded_labels)}; lower min_voxels, exclude fewer labels or check the pseudo-labels"
+            )
         # What is drawn uniformly first: a volume, or an organ.
-        groups: dict[int, list[_Structure]] = {}
-        for structure in structures:
-            key = structure.supervoxel if self.pairing == "scans" else structure.volume
-            groups.setdefault(key, []).append(structure)
-        usable = [group for group in groups.values() if self.pairing != "scans" or len(group) > 1]
-        if not usable:
-            what = "no label value is in two volumes" if structures else "no supervoxel makes an episode"
-            raise InputError(f"{what}: min_voxels is {self.min_voxels}; lower it, or check the pseudo-labels")
-        return store, size, usable
+        if self.pairing == "scans":
+            labels = [structure.supervoxel for structure in structures]
+            kept = labels_of_two_scans(pack, labels, [structure.volume for structure in structures], minimum)
+            groups = [[structure for structure in structures if structure.supervoxel == label] for label in kept]
+        else:
+            kept = np.unique([structure.volume for structure in structures])
+            groups = [[structure for structure in structures if structure.volume == volume] for volume in kept]
+        warn_unused(pack, [structure.volume for group in groups for structure in group], f"min_voxels {minimum}")
+        return store, usable, size, groups
 
     def _pair(
-        self, groups: list[list[_Structure]], size: tuple[int, ...], uniform: NDArray[np.float64]
-    ) -> tuple[_Window, _Window]:
+        self,
+        groups: list[list[Structure]],
+        size: tuple[int, int, int],
+        grid: tuple[int, int],
+        uniform: NDArray[np.float64],
+    ) -> tuple[Window, Window]:
         """Draw query and support windows from 11 uniform numbers."""
         group = groups[int(uniform[0] * len(groups))]
         index = int(uniform[1] * len(group))
@@ -158,53 +176,22 @@ class VolumeEpisodeLoader(EpisodeStream):
         elif self.pairing == "near":
             low, high = max(0, place - self.max_shift), min(len(first.starts) - 1, place + self.max_shift)
             other = low + int(uniform[3] * (high - low + 1))
-        windows = (first.window(place, size, uniform[7:9]), second.window(other, size, uniform[9:11]))
+        window = first.window(place, size, grid, uniform[7:9])
         if self.pairing == "same":
-            windows = (windows[0], windows[0])
+            return window, window
+        partner = second.window(other, size, grid, uniform[9:11])
+        # Labelled pairs are drawn in both orders alike.
         swap = self.pairing == "near" and uniform[4] < self.swap_probability
-        return (windows[0], windows[1]) if swap else (windows[1], windows[0])
+        return (window, partner) if swap else (partner, window)
 
 
-class _Window(NamedTuple):
-    """Corner of a window: first slice and last one that exists, in the pack; first row and column; supervoxel."""
-
-    first: int
-    last: int
-    row: int
-    column: int
-    supervoxel: int
-
-
-class _Structure(NamedTuple):
-    """A supervoxel: volume and number, first slices of the windows that hold enough of it, and its place.
-
-    `starts` counts in the pack and `last` is the volume's last slice there; `low` and `high` bound it in-plane.
-    """
-
-    volume: int
-    supervoxel: int
-    starts: NDArray[np.int64]
-    last: int
-    low: tuple[int, int]
-    high: tuple[int, int]
-    grid: tuple[int, int]
-
-    def window(self, place: int, size: tuple[int, ...], uniform: NDArray[np.float64]) -> _Window:
-        """Choose a window's place in-plane, with the structure inside of it as far as it fits."""
-        corner = []
-        for axis in (0, 1):
-            ends = (self.high[axis] - size[axis], self.low[axis])
-            room = self.grid[axis] - size[axis]
-            low, high = (min(max(end, 0), room) for end in (min(ends), max(ends)))
-            corner.append(low + int(uniform[axis] * (high - low + 1)))
-        return _Window(int(self.starts[place]), self.last, corner[0], corner[1], self.supervoxel)
-
-
-def _window_size(pack: Pack, grid: tuple[int, int], patch_size: Sequence[int] | None) -> tuple[int, ...]:
+def _window_size(pack: Pack, grid: tuple[int, int], patch_size: Sequence[int] | None) -> tuple[int, int, int]:
     if patch_size is not None:
-        if len(patch_size) != 3 or patch_size[0] > grid[0] or patch_size[1] > grid[1]:
-            raise InputError(f"patch_size {list(patch_size)} does not fit into slices of {grid}; make it smaller")
-        return tuple(patch_size)
+        if len(patch_size) != 3 or min(patch_size) < 1 or patch_size[0] > grid[0] or patch_size[1] > grid[1]:
+            raise InputError(
+                f"patch_size {list(patch_size)} does not fit into slices of {grid}; give (X, Y, Z), no larger in-plane"
+            )
+        return patch_size[0], patch_size[1], patch_size[2]
     for subject, depth in zip(pack.subjects, pack.depths, strict=True):
         if depth != pack.depths[0]:
             raise InputError(
@@ -214,38 +201,19 @@ def _window_size(pack: Pack, grid: tuple[int, int], patch_size: Sequence[int] | 
     return (*grid, pack.depths[0])
 
 
-def _structures(pack: Pack, depth: int, min_voxels: int, excluded_labels: tuple[int, ...]) -> list[_Structure]:
-    """List the supervoxels of which some window of `depth` slices holds `min_voxels`."""
-    usable = pack.usable(excluded_labels)
-    ends = np.cumsum([0, *pack.depths])
-    structures = []
-    for volume, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
-        within = slice(depth - 1, max(end - start, depth))
-        allowed = np.convolve(~usable[start:end], np.ones(depth))[within] == 0
-        rows = pack.occurrences[pack.occurrences[:, 0] == volume]
-        places = find_objects(np.asarray(pack.supervoxels[start:end]))
-        for supervoxel in np.unique(rows[:, 1]):
-            own = rows[rows[:, 1] == supervoxel]
-            areas = np.bincount(own[:, 2] - start, weights=own[:, 3], minlength=end - start)
-            held = np.convolve(areas, np.ones(depth))[within]
-            starts = start + np.flatnonzero((held >= min_voxels) & allowed)
-            if len(starts):
-                _, rows_range, columns_range = places[supervoxel - 1]
-                low, high = (rows_range.start, columns_range.start), (rows_range.stop, columns_range.stop)
-                grid = pack.images.shape[1], pack.images.shape[2]
-                structures.append(_Structure(volume, int(supervoxel), starts, int(end) - 1, low, high, grid))
-    return structures
+def _gather(store: SliceStore, usable: NDArray[np.bool_], windows: list[Window], depth: int) -> tuple[Tensor, Tensor]:
+    """Collect the volumes around windows `(n, 1, X, Y, depth)`, images and supervoxels, on the device.
 
-
-def _gather(store: SliceStore, windows: list[_Window], size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Cut windows `(n, 1, X, Y, Z)` out of images and supervoxels, on the device."""
-    slices = np.stack([np.minimum(window.first + np.arange(size[2]), window.last) for window in windows])
-    volumes = []
-    for stack in store.gather(slices.ravel()):
-        planes = stack.unflatten(0, (len(windows), size[2]))
-        cut = [
-            planes[index, :, 0, window.row : window.row + size[0], window.column : window.column + size[1]]
-            for index, window in enumerate(windows)
-        ]
-        volumes.append(torch.stack(cut).permute(0, 2, 3, 1).unsqueeze(1).contiguous())
-    return volumes[0], volumes[1]
+    Slices past the end of a volume and those that are not usable are 0, the mean, as what the augmentation brings in
+    from outside.
+    """
+    slices = np.array([window.first for window in windows])[:, None] + np.arange(depth)
+    last = np.array([window.last for window in windows])[:, None]
+    inside = slices <= last
+    slices = np.minimum(slices, last)
+    kept = send(torch.from_numpy(inside & usable[slices]), store.device)[:, :, None, None, None]
+    image, supervoxels = (
+        (stack.unflatten(0, slices.shape) * kept).permute(0, 2, 3, 4, 1).contiguous()
+        for stack in store.gather(slices.ravel())
+    )
+    return image, supervoxels

@@ -8,6 +8,7 @@ import torch
 
 from common.episodes import VolumeAugmentation
 from common.episodes.augmentation import AugmentationParameters, gamma_transform
+from common.episodes.volume_augmentation import cut
 
 NOTHING = {"rotate": 0, "translate": (0, 0, 0), "shear": 0, "scale": (1, 1), "elastic": 0, "gamma": (1, 1)}
 SIZE = (9, 9, 5)
@@ -103,3 +104,41 @@ def test_rows_and_gamma():
     assert torch.equal(found[0], image[0]) and torch.equal(found_mask, mask)
     assert torch.equal(found[1:], gamma_transform(image[1:], torch.tensor([1.4])))
     assert found[1].max() == pytest.approx(float(image[1].max()), abs=1e-4)
+
+
+def test_windows_are_filled_from_the_volume_around_them():
+    """What a shift brings in comes from outside of the window; zeros come from outside of the volume only."""
+    volume = torch.randn(2, 1, 12, 11, 8)
+    mask = (volume > 0).float()
+    shift = torch.eye(4)
+    shift[:3, 3] = torch.tensor([2.0, -1.0, 3.0])
+    drawn = AugmentationParameters.cat([parameters_of(shift)] * 2)._replace(gamma=torch.tensor([0.7, 1.3]))
+    augmentation, corner, size = VolumeAugmentation(elastic=0), torch.tensor([[0, 3, 2], [5, 4, 4]]), (6, 5, 3)
+    whole, whole_mask = augmentation.apply(volume, mask, drawn)
+    found, found_mask = augmentation.apply(volume, mask, drawn, corner=corner, size=size)
+    torch.testing.assert_close(found, cut(whole, corner, size), atol=1e-4, rtol=0)
+    assert torch.equal(found_mask, cut(whole_mask, corner, size))
+    assert found[1].all() and not found[0, :, :2].any()
+
+
+def test_a_window_turns_about_its_own_centre():
+    volume, corner, size = torch.randn(1, 1, 12, 11, 8), torch.tensor([[4, 2, 3]]), (5, 5, 3)
+    quarter = parameters_of([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    found = VolumeAugmentation(**NOTHING).change_geometry(volume, quarter, corner, size)
+    torch.testing.assert_close(found, torch.rot90(volume[..., 4:9, 2:7, 3:6], 1, (2, 3)), atol=1e-4, rtol=0)
+
+
+def test_windows_that_stay_keep_their_bits():
+    volume, corner, size = torch.randn(2, 1, 9, 8, 7), torch.tensor([[0, 1, 2], [3, 2, 4]]), (4, 5, 3)
+    none = torch.empty(0, dtype=torch.int64)
+    drawn = VolumeAugmentation().sample(*generators(), size, gammas=0, geometries=0)
+    found, _ = VolumeAugmentation().apply(volume, volume, drawn, none, none, corner, size)
+    assert torch.equal(found[0], volume[0, :, :4, 1:6, 2:5]) and torch.equal(found[1], volume[1, :, 3:7, 2:7, 4:])
+
+
+def test_gamma_takes_the_range_of_the_volume():
+    volume, corner, size = torch.randn(1, 1, 9, 8, 7), torch.tensor([[0, 1, 2]]), (4, 5, 3)
+    none = torch.empty(0, dtype=torch.int64)
+    drawn = parameters_of(np.eye(4))._replace(gamma=torch.tensor([1.4]))
+    found, _ = VolumeAugmentation().apply(volume, volume, drawn, None, none, corner, size)
+    assert torch.equal(found, cut(gamma_transform(volume, drawn.gamma), corner, size))

@@ -71,14 +71,16 @@ def test_near_windows_hold_enough_of_the_supervoxel(volumes):
     assert shifts == {-1, 0, 1}
 
 
-def test_patches_deeper_than_the_volume_repeat_its_last_slice(volumes):
+def test_slices_past_the_end_are_zero(volumes):
     batch = VolumeEpisodeLoader(volumes, patch_size=(12, 10, 11), pairing="near", **STILL).episodes([0])
-    for index in (8, 9, 10):
-        assert torch.equal(batch["image"][..., index], batch["image"][..., 7])
+    assert batch["image"][..., :8].min() > 0
+    for key in ("image", "label"):
+        assert not batch[key][..., 8:].any()
 
 
 def test_labelled_pairs_come_from_two_volumes(volumes):
-    batch = VolumeEpisodeLoader(volumes, pairing="scans", **STILL).episodes(range(20))
+    with pytest.warns(UserWarning, match=r"label values \[2\] are in one training scan only"):
+        batch = VolumeEpisodeLoader(volumes, pairing="scans", **STILL).episodes(range(20))
     pairs = {
         (origin(query)[0], origin(support)[0])
         for query, support in zip(batch["image"], batch["support_image"][:, 0], strict=True)
@@ -104,8 +106,29 @@ def test_episodes_depend_on_seed_and_number_alone(volumes):
 def test_setting_2_leaves_volumes_out(volumes):
     for volume, value in zip(volumes, (5, 0), strict=True):
         volume["label"] = torch.full((1, 12, 10, 8), value)
-    batch = VolumeEpisodeLoader(volumes, excluded_labels=[5], **STILL).episodes(range(10))
+    with pytest.warns(UserWarning, match="1 of 2 volumes .* left out: 1"):
+        batch = VolumeEpisodeLoader(volumes, excluded_labels=[5], **STILL).episodes(range(10))
     assert {origin(image)[0] for image in batch["image"]} == {2}
+    with pytest.raises(InputError, match=r"excluded_labels are \[0, 5\]; lower min_voxels, exclude fewer labels"):
+        VolumeEpisodeLoader(volumes, excluded_labels=[0, 5]).episodes([0])
+
+
+def test_setting_2_shows_nothing_of_excluded_slices(volumes):
+    """Not even where a shift would bring in the slice before a window."""
+    for volume in volumes:
+        volume["label"] = torch.zeros_like(volume["image"])
+        volume["label"][0, 0, 0, 3] = 5
+    augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), elastic=0, gamma=(1, 1))
+    augmentation.low = augmentation.high
+    options = {"patch_size": (12, 10, 2), "pairing": "near", "gamma_target": "none", "excluded_labels": [5]}
+    still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(60))["image"]
+    moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options)
+    starts = set()
+    for before, after in zip(still, moved.episodes(range(60))["image"], strict=True):
+        start = origin(before)[1][2]
+        starts.add(start)
+        assert (after[..., 0].mean() > 100) == (start not in (0, 4))
+    assert starts == {0, 1, 4, 5, 6}
 
 
 def test_refusals(volumes):
@@ -117,8 +140,45 @@ def test_refusals(volumes):
         VolumeEpisodeLoader(volumes, min_voxels=9999).episodes([0])
     with pytest.raises(InputError, match="3: 5 slices, 1 has 8; resize"):
         VolumeEpisodeLoader([*volumes, box(3, {1: ((0, 3), (0, 3), (0, 3))}, (12, 10, 5))]).episodes([0])
-    with pytest.raises(InputError, match="no label value is in two volumes"):
+    with pytest.raises(InputError, match=r"no label of 1 voxels or more is in two training scans \(found: \[1, 2\]\)"):
         VolumeEpisodeLoader(volumes[:1], pairing="scans").episodes([0])
+    with pytest.raises(InputError, match=r"patch_size \[4, 4, 0\] does not fit"):
+        VolumeEpisodeLoader(volumes, patch_size=(4, 4, 0)).episodes([0])
+
+
+def test_label_values_that_had_to_be_renumbered_are_refused(volumes):
+    """Renumbered, value 40000 of one scan would become value 1 and be taken for the organ 1 of the other."""
+    volumes[0]["supervoxels"][volumes[0]["supervoxels"] == 2] = 40000
+    with pytest.raises(InputError, match="^1: has label values above 32767"):
+        VolumeEpisodeLoader(volumes, pairing="scans").episodes([0])
+
+
+@pytest.mark.parametrize("options", [{}, {"patch_size": (7, 7, 3), "pairing": "near", "swap_probability": 1.0}])
+@pytest.mark.parametrize("target", ["one", "both"])
+def test_a_batch_has_the_bits_of_its_episodes(volumes, options, target):
+    loader = VolumeEpisodeLoader(volumes, gamma_target=target, geometry_target=target, **options)
+    batch = loader.episodes(range(5))
+    for number in range(5):
+        alone = loader.episodes([number])
+        assert all(torch.equal(batch[key][number : number + 1], alone[key]) for key in batch)
+
+
+def test_patches_move_within_their_volume(volumes):
+    """A shift by one slice brings the next slice in, not zeros; its mask moves along."""
+    augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), elastic=0, gamma=(1, 1))
+    augmentation.low = augmentation.high
+    options = {"patch_size": (7, 7, 3), "pairing": "near", "min_voxels": 20, "max_shift": 0, "gamma_target": "none"}
+    still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(20))
+    moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options).episodes(
+        range(20)
+    )
+    for number in range(20):
+        subject, (x, y, z) = origin(still["image"][number])
+        expected = torch.zeros(7, 7, 3)
+        source = volumes[subject - 1]["image"][0, x : x + 7, y : y + 7]
+        expected[..., max(0, 1 - z) :] = source[..., max(z - 1, 0) : z + 2]
+        torch.testing.assert_close(moved["image"][number, 0], expected, atol=0.05, rtol=0)
+        torch.testing.assert_close(moved["label"][number, 0, ..., 1:], still["label"][number, 0, ..., :-1])
 
 
 def changed(volume, mask=None, **ranges):
