@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common.networks import CANetEncoder, ConditionedSegmenter, ResNetEncoder
+from common.networks import CANetEncoder, ConditionedSegmenter, ResNetEncoder, ResNeXt3DEncoder, UNet3DEncoder
 from tests.bundles.networks import episode, network_module
 
 PLANE, VOLUME = (48, 40), (16, 24, 6)
@@ -25,8 +25,20 @@ def crapnet(**options):
     return network
 
 
+def adnet_3d():
+    encoder = ResNeXt3DEncoder(feature_channels=8, layers=(1, 1), width=4, cardinality=2)
+    return network_module("adnet").ADNet(encoder, pool_at="features")
+
+
+def alpnet3d(**options):
+    return network_module("alpnet3d").ALPNet3D(UNet3DEncoder(8, (8, 16)), window=(4, 4, 2), **options)
+
+
 NETWORKS = {
     "adnet": (lambda: network_module("adnet").ADNet(resnet()), PLANE),
+    "adnet_3d": (adnet_3d, VOLUME),
+    "alpnet3d": (alpnet3d, VOLUME),
+    "alpnet3d-code": (lambda: alpnet3d(prototype_rule="code"), VOLUME),
     "ssl_alpnet": (lambda: network_module("ssl_alpnet").ALPNet(resnet()), PLANE),
     "ssl_alpnet-paper": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_rule="paper"), PLANE),
     "ssl_panet": (lambda: network_module("ssl_alpnet").ALPNet(resnet(), prototype_mode="global"), PLANE),

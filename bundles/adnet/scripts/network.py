@@ -26,13 +26,23 @@ class ADNet(FewShotSegmenter):
         alpha: scale of the anomaly score.
         kappa: steepness of the soft threshold.
         threshold: start of the learned threshold ``T`` (released code; the paper gives none).
+        pool_at: where a prototype is averaged: ``image``, features brought up to the mask (2D), or ``features``, the
+            mask brought down to them (3D), both as in the released code.
     """
 
-    def __init__(self, encoder: nn.Module, alpha: float = 20.0, kappa: float = 0.5, threshold: float = -10.0) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        alpha: float = 20.0,
+        kappa: float = 0.5,
+        threshold: float = -10.0,
+        pool_at: str = "image",
+    ) -> None:
         super().__init__(encoder)
         self.alpha = alpha
         self.kappa = kappa
         self.threshold = nn.Parameter(torch.tensor(threshold))
+        self.pool_at = pool_at
 
     def segment(self, query_features: Tensor, support_features: Tensor, support_mask: Tensor) -> Tensor:
         """Threshold the anomaly scores of query features.
@@ -45,6 +55,10 @@ class ADNet(FewShotSegmenter):
         Returns:
             Logits of background (0) and foreground ``(B, 2, *s)``; equal at the threshold, which counts as background.
         """
+        if self.pool_at == "features":
+            size = list(support_features.shape[3:])
+            shots = support_mask.shape[:2]
+            support_mask = F.interpolate(support_mask.flatten(0, 1), size=size, mode="nearest").unflatten(0, shots)
         # Equation 1: masked average of the support features at mask size, mean over shots.
         prototype = masked_average(support_features, support_mask).mean(1, keepdim=True)
         # Equation 2: S = -alpha cos(F, p).

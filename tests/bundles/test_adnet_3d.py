@@ -1,0 +1,111 @@
+"""ADNet in 3D: where its mask is pooled, and its overlays, which train a few steps and segment with the result."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from common.networks import ResNeXt3DEncoder
+from common.prototypes import cosine_similarity
+from tests.bundles.networks import BUNDLES, episode, network_module
+from tests.e2e.tiny import save, scan
+
+adnet = network_module("adnet")
+CONFIGS = BUNDLES / "adnet" / "configs"
+TINY = {
+    **{"image_size": 64, "spacing": [2.0, 2.0, 6.0], "patch_size": [48, 48, 4]},
+    **{"encoder_layers": [1, 1, 1, 1], "encoder_width": 8, "encoder_cardinality": 4},
+}
+
+
+def config(name):
+    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+
+
+def options(**settings):
+    """Turn settings into command-line overrides."""
+    return [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    encoder = ResNeXt3DEncoder(feature_channels=8, layers=(1, 1, 1, 1), width=4, cardinality=2)
+    return adnet.ADNet(encoder, pool_at="features")
+
+
+def test_mask_is_brought_down_to_the_features():
+    """Nearest neighbour keeps every second voxel; features brought up to the mask would see the others too."""
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).reshape(1, 1, 2, 2, 1, 1)
+    mask = torch.tensor([1.0, 1.0, 0.0, 1.0]).reshape(1, 1, 1, 4, 1, 1)
+    query = torch.tensor([0.8, 0.6]).reshape(1, 2, 1, 1, 1)
+    down = adnet.ADNet(nn.Identity(), pool_at="features").segment(query, features, mask)
+    expected = 0.5 * (-10 + 20 * 0.8)  # the prototype is (1, 0)
+    assert down[0, 1].item() == pytest.approx(expected, abs=1e-3)
+    up = adnet.ADNet(nn.Identity()).segment(query, features, mask)
+    prototype = torch.tensor([1 + 0.75 + 0, 0 + 0.25 + 1]).reshape(1, 1, 2)
+    assert up[0, 1].item() == pytest.approx(0.5 * (-10 + 20 * cosine_similarity(query, prototype).item()), abs=1e-3)
+
+
+def test_probability_is_upsampled_with_aligned_corners_along_all_axes():
+    probability = torch.tensor([0.1, 0.9]).reshape(1, 1, 2, 1, 1).expand(1, 1, 2, 2, 2)
+    scores = torch.cat([torch.zeros_like(probability), probability.logit()], dim=1)
+    answer = adnet.ADNet(nn.Identity()).to_log_probabilities(scores, [4, 4, 2]).exp()[0, 1]
+    torch.testing.assert_close(answer[:, 1, 1], torch.tensor([0.1, 0.3666666667, 0.6333333333, 0.9]))
+
+
+def test_training_and_scripted_inference(network):
+    image, support, mask = episode((20, 24, 4), batch=2, shots=2)
+    outputs = network.train()(image, support, mask)
+    assert outputs["query"].shape == (2, 2, 20, 24, 4) and outputs["support"].shape == (2, 2, 2, 20, 24, 4)
+    loss = adnet.ADNetLoss()(outputs, mask[:, 0])
+    loss.backward()
+    assert loss.isfinite() and network.threshold.grad.isfinite()
+    answer = network.eval()(image, support, mask)
+    torch.testing.assert_close(torch.jit.script(network)(image, support, mask), answer, atol=1e-4, rtol=0)
+
+
+def test_training_and_inference_overlays_name_one_network():
+    train, inference = config("train_3d"), config("inference_3d")
+    keys = [key for key in train if key in inference]
+    assert {"network_def#encoder", "pool_at", "patch_size", "encoder_layers", "support_slices"} <= set(keys)
+    assert {key: train[key] for key in keys} == {key: inference[key] for key in keys}
+    assert train["validate#inferer"] == inference["inferer"]
+
+
+def test_published_settings():
+    train = config("train_3d")
+    assert train["patch_size"] == [215, 215, 10]
+    assert (train["min_voxels"], train["max_shift"], train["pool_at"]) == (200, 50, "features")
+    assert train["train#dataloader"]["augmentation"]["elastic"] == 0
+
+
+@pytest.mark.slow
+def test_overlays_train_and_segment(run_bundle, tmp_path):
+    for number in range(1, 7):
+        image, label = scan(number)
+        save(tmp_path / f"data/imagesTr/case_{number}.nii.gz", image)
+        save(tmp_path / f"data/labelsTr/case_{number}.nii.gz", label)
+    places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
+    steps = {"episodes_per_epoch": 20, "max_epochs": 1, "val_interval": 1, "supervoxel_min_size": 200, "min_voxels": 50}
+    run_bundle(
+        *("run", "training", "--config_file", f"['{CONFIGS}/train.yaml','{CONFIGS}/train_3d.yaml']"),
+        *options(dataset_dir=tmp_path / "data", num_workers=1, **TINY, **places, **steps),
+    )
+    files = {
+        "image": tmp_path / "data/imagesTr/case_1.nii.gz",
+        "support_image": tmp_path / "data/imagesTr/case_3.nii.gz",
+        "support_label": tmp_path / "data/labelsTr/case_3.nii.gz",
+    }
+    for support_slices in ("all", "one"):
+        out = tmp_path / support_slices
+        run_bundle(
+            *("run", "--config_file", f"['{CONFIGS}/inference.yaml','{CONFIGS}/inference_3d.yaml']"),
+            *options(**TINY, **files, checkpoint=tmp_path / "ckpt_dir/model.pt", output_dir=out),
+            *options(support_slices=support_slices),
+        )
+        answer, stored = nib.load(out / "case_1_seg.nii.gz"), nib.load(files["image"])
+        assert answer.shape == stored.shape and np.allclose(answer.affine, stored.affine)
+        assert set(np.unique(answer.get_fdata())) <= {0, 1, 4}
