@@ -136,7 +136,7 @@ def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
 
     parser = bundle_workflow(bundle, ["train", *_names(config)]).parser
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
-    min_size = parser.get_parsed_content("supervoxel_min_size")
+    min_size = parser.get("supervoxel_min_size", 0)  # superpixels and SLIC have none
     print(draw(item["image"], item["supervoxels"], output, min_size))
 
 

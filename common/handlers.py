@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from ignite.engine import Engine
 from monai.handlers import CheckpointLoader, CheckpointSaver
@@ -35,7 +36,7 @@ class TrainingState:
         Raises:
             InputError: asked to resume without a checkpoint.
         """
-        objects = {**self.objects, "trainer": engine}
+        objects = {**self.objects, "trainer": engine, "random": _RandomState()}
         if not dist.is_initialized() or dist.get_rank() == 0:
             CheckpointSaver(
                 save_dir=str(self.save_dir),
@@ -55,3 +56,15 @@ class TrainingState:
                 f"{self.save_dir}: no checkpoint_iteration=*.pt to resume from; drop --resume or check ckpt_dir"
             )
         return max(found, key=lambda path: int(re.findall(r"\d+", path.stem)[-1]))
+
+
+class _RandomState:
+    """Torch's global generators, from which layers such as dropout draw."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["cpu"])
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])

@@ -64,8 +64,9 @@ def test_statistics_are_those_of_the_training_scans(run_python, bundle_root, ct_
     assert 0 < values["intensity_mean"] < 255 and 0 < values["intensity_std"] < 255
 
 
-def test_supervoxel_preview_writes_a_picture(run_python, bundle_root, tmp_path):
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d", "ssl_alpnet"])
+def test_supervoxel_preview_writes_a_picture(bundle, run_python, bundle_root, tmp_path):
     image = save(tmp_path / "scan.nii.gz", scan(1)[0])
     command = ["-m", "common.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
-    run_python(*command, "--bundle", bundle_root("adnet"), "--config", "quick")
+    run_python(*command, "--bundle", bundle_root(bundle), "--config", "quick")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from common.errors import InputError
 from common.handlers import TrainingState
@@ -35,3 +35,24 @@ def test_nothing_to_resume_from(tmp_path):
     state = TrainingState(str(tmp_path), {}, save_interval=9, resume=True)
     with pytest.raises(InputError, match="no checkpoint_iteration"):
         state.attach(Engine(lambda *_: None))
+
+
+def test_dropout_goes_on_as_if_never_stopped(tmp_path):
+    def run(folder, batches, resume=False):
+        seen = []
+        engine = Engine(lambda _, batch: seen.append(torch.rand(1).item()))
+        TrainingState(str(folder), {}, save_interval=4, resume=resume).attach(engine)
+        engine.run(torch.ones(batches), max_epochs=1)
+        return seen
+
+    torch.manual_seed(5)
+    whole = run(tmp_path / "whole", 8)
+    torch.manual_seed(5)
+    first = run(tmp_path / "parts", 4)
+    torch.manual_seed(6)
+    engine = Engine(lambda *_: None)
+    TrainingState(str(tmp_path / "parts"), {}, save_interval=4, resume=True).attach(engine)
+    seen = []
+    engine.add_event_handler(Events.ITERATION_STARTED, lambda _: seen.append(torch.rand(1).item()))
+    engine.run(torch.ones(8), max_epochs=2)
+    assert first == whole[:4] and seen[:4] == whole[4:]

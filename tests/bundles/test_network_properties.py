@@ -31,7 +31,12 @@ def adnet_3d():
 
 
 def alpnet3d(**options):
-    return network_module("alpnet3d").ALPNet3D(UNet3DEncoder(8, (8, 16)), window=(4, 4, 2), **options)
+    """Batch statistics count in full, for else the features of an untrained U-Net hardly differ between voxels."""
+    network = network_module("alpnet3d").ALPNet3D(UNet3DEncoder(8, (4, 8)), window=(4, 4, 3), alpha=5.0, **options)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.momentum = None
+    return network
 
 
 NETWORKS = {

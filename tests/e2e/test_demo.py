@@ -7,8 +7,15 @@ import pytest
 from common.evaluation import summarise
 
 # Protocol, lowest mean Dice, least gain over the untrained network. docs/results.md has what was reached. Rounding, and
-# with it the result, depends on the number of threads and on the processor; the floors leave room for that.
-PROMISES = {"adnet": ("ep2", 0.65, 0.25), "ssl_alpnet": ("ep1", 0.5, 0.2)}
+# with it the result, depends on the number of threads and on the processor; the floors leave room for that. Under k12
+# LSNet is told where to look, so that its untrained network is good already.
+PROMISES = {
+    "adnet": [("ep1", 0.75, 0.5), ("ep2", 0.65, 0.5)],
+    "alpnet3d": [("ep1", 0.4, 0.15), ("ep2", 0.35, 0.15)],
+    "crapnet": [("ep1", 0.55, 0.25), ("ep2", 0.4, 0.2)],
+    "lsnet": [("k12", 0.79, 0.04), ("ep2", 0.62, 0.1)],
+    "ssl_alpnet": [("ep1", 0.58, 0.3), ("ep2", 0.32, 0.15)],
+}
 
 
 @pytest.mark.slow
@@ -19,8 +26,8 @@ def test_quick_training_beats_the_untrained_network(bundle, run_python, tmp_path
     scores = {
         name: summarise(json.loads((tmp_path / name / "cases.json").read_text())) for name in ("untrained", "trained")
     }
-    protocol, floor, gain = PROMISES[bundle]
-    trained, untrained = scores["trained"][protocol]["mean"], scores["untrained"][protocol]["mean"]
-    assert trained >= floor, output[-1500:]
-    assert trained >= untrained + gain, output[-1500:]
+    for protocol, floor, gain in PROMISES[bundle]:
+        trained, untrained = scores["trained"][protocol]["mean"], scores["untrained"][protocol]["mean"]
+        assert trained >= floor, output[-1500:]
+        assert trained >= untrained + gain, output[-1500:]
     assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")

@@ -32,7 +32,7 @@ _TRAINING = {
 SMALL_TRAINING = {bundle: {**SMALL[bundle], **settings} for bundle, settings in _TRAINING.items()}
 # Label values that a bundle segments when evaluated, and under which protocols.
 TEST_ORGANS = {bundle: [4] if bundle == "lsnet" else [1, 4] for bundle in SMALL}
-PROTOCOLS = {bundle: ["k12"] if bundle == "lsnet" else ["ep1", "ep2"] for bundle in SMALL}
+PROTOCOLS = {bundle: ["k12" if bundle == "lsnet" else "ep1", "ep2"] for bundle in SMALL}
 
 
 def scan(seed, shape=(64, 60, 6)):
