@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
+from common.inferers import FewShotInferer, FewShotVolumeInferer
 from common.networks import CANetEncoder, ConditionedSegmenter, ResNetEncoder, ResNeXt3DEncoder, UNet3DEncoder
 from tests.bundles.networks import episode, network_module
 
@@ -124,6 +126,32 @@ def test_bfloat16_is_close_to_float32(case):
         fast = network(image, support, mask).float().exp()
     assert (fast - answer).abs().mean() < 0.03
     assert (fast.argmax(1) == answer.argmax(1)).float().mean() > 0.95
+
+
+def test_encoder_and_relate_calls_do_not_grow_with_the_number_of_organs(case, monkeypatch):
+    network, size = case
+    grid = (*size, 3) if len(size) == 2 else size
+    inferer = FewShotInferer("ep2") if len(size) == 2 else FewShotVolumeInferer(roi_size=size)
+    image, _, _ = episode(grid, batch=2)
+    label = torch.zeros(1, *grid)
+    for organ in range(1, 5):
+        label[0, 3 * organ : 3 * organ + 3, 4:12] = organ
+    counts = []
+    for organs in ([1], [1, 2, 3, 4]):
+        calls = {"encode": 0, "relate": 0}
+        for name in calls:
+            method = getattr(type(network), name)
+
+            def counted(*arguments, name=name, method=method, calls=calls):
+                calls[name] += 1
+                return method(network, *arguments)
+
+            monkeypatch.setattr(network, name, counted)
+        query = MetaTensor(image[:1])
+        query.meta.update(support_image=[image[1]], support_label=[label], support_organs=torch.tensor(organs))
+        assert inferer(query, network).shape == (1, 1 + len(organs), *grid)
+        counts.append(calls)
+    assert counts[0] == counts[1] == {"encode": 2, "relate": 1}
 
 
 @pytest.mark.gpu
