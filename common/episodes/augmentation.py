@@ -72,7 +72,7 @@ class EpisodeAugmentation:
         self,
         generator: Generator,
         noise_generator: Generator,
-        size: tuple[int, int],
+        size: tuple[int, ...],
         gammas: int = 1,
         geometries: int = 1,
     ) -> AugmentationParameters:
@@ -85,9 +85,8 @@ class EpisodeAugmentation:
             gammas: number `G` of intensity changes.
             geometries: number `M` of geometry changes.
         """
-        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(gammas, generator=generator)
-        numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
-        rotation, x, y, shear, scale = (self.low + (self.high - self.low) * numbers).unbind(1)
+        gamma, drawn = self._draw(generator, gammas, geometries)
+        rotation, x, y, shear, scale = drawn.unbind(1)
         matrix = affine_matrix(rotation, torch.stack([x, y], 1), shear, scale, size)
         # Inverted here, on the host: on a GPU the inversion would wait for its error flag.
         return AugmentationParameters(
@@ -141,6 +140,12 @@ class EpisodeAugmentation:
         )
         return warp(image, displacement, parameters.inverse_matrix)
 
+    def _draw(self, generator: Generator, gammas: int, geometries: int) -> tuple[Tensor, Tensor]:
+        """Draw exponents `(G,)` and the geometry's numbers `(M, n)` within their ranges."""
+        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(gammas, generator=generator)
+        numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
+        return gamma, self.low + (self.high - self.low) * numbers
+
     def _change_rows(self, image: Tensor, strength: Tensor, rows: Tensor) -> Tensor:
         if len(rows) == 0:
             return image
@@ -165,7 +170,7 @@ def gamma_transform(image: Tensor, gamma: Tensor) -> Tensor:
     return (extent * ((flat - low + 1e-5) / extent) ** gamma.view(-1, 1) + low).view_as(image)
 
 
-def affine_matrix(rotation: Tensor, translation: Tensor, shear: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
+def affine_matrix(rotation: Tensor, translation: Tensor, shear: Tensor, scale: Tensor, size: tuple[int, ...]) -> Tensor:
     """Matrices `scale @ shear @ translation @ rotation`, from places in the image to places in the result.
 
     As in the released ADNet and SSL-ALPNet code, rotation and scale keep the point `(W / 2, H / 2)` in place, while the

@@ -8,15 +8,14 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from .augmentation import AugmentationParameters, EpisodeAugmentation
+from .augmentation import EpisodeAugmentation
 from .labelled import LabelledCandidates, find_labelled
 from .sampling import AreaRule, Candidates, Pairing, find_candidates
-from .store import SliceStore, send
-from .stream import COUNTS, EpisodeStream, Target, check_choice, episode_seed, target_rows
+from .store import SliceStore
+from .stream import EpisodeStream, Target, check_choice
 
 
 class EpisodeLoader(EpisodeStream):
@@ -66,6 +65,7 @@ class EpisodeLoader(EpisodeStream):
             episodes_per_epoch,
             seed,
             device,
+            EpisodeAugmentation() if augmentation is None else augmentation,
             gamma_target,
             geometry_target,
             swap_probability,
@@ -77,7 +77,6 @@ class EpisodeLoader(EpisodeStream):
         if min_area < 1:
             raise InputError(f"min_area must be 1 or more, got {min_area}")
         self.dataset = dataset
-        self.augmentation = EpisodeAugmentation() if augmentation is None else augmentation
         self.pairing: Pairing = pairing
         self.min_area = min_area
         self.min_area_rule: AreaRule = min_area_rule
@@ -97,46 +96,17 @@ class EpisodeLoader(EpisodeStream):
             A batch, see `EpisodeStream.__iter__`.
         """
         store, candidates = self._source = self._source or self._prepare()
-        uniform, parameters = self._draw(numbers, store.size)
+        uniform, parameters = self._draw(numbers, 5, store.size)
         drawn = candidates.draw(uniform[:, :3])
         # Labelled pairs are drawn with a third number, and both orders alike: nothing is swapped.
         swap = (uniform[:, 2] < self.swap_probability) & (self.pairing != "scans")
         # All queries first, then all supports: both are then contiguous, and row b + B is the support of row b.
         query, support = np.where(swap, drawn.first, drawn.second), np.where(swap, drawn.second, drawn.first)
         image, supervoxels = store.gather(np.concatenate([query, support]))
-        wanted = send(torch.from_numpy(np.tile(drawn.supervoxel, 2).astype(np.int16)), self.device)
-        mask = (supervoxels == wanted[:, None, None, None]).to(image.dtype)
-        image, mask = self.augmentation.apply(
-            image,
-            mask,
-            AugmentationParameters(*(send(tensor, self.device) for tensor in parameters)),
-            send(target_rows(self.gamma_target, uniform[:, 3]), self.device),
-            send(target_rows(self.geometry_target, uniform[:, 4]), self.device),
-        )
-        B = len(numbers)
-        return {
-            "image": image[:B],
-            "label": mask[:B],
-            "support_image": image[B:, None],
-            "support_mask": mask[B:, None],
-        }
+        return self._make_batch(image, supervoxels, np.tile(drawn.supervoxel, 2), parameters, uniform[:, 3:5])
 
     def _prepare(self) -> tuple[SliceStore, Candidates | LabelledCandidates]:
         store = SliceStore.build(self.dataset, self.pack_dir, self.pack_key, self.device, self.cache_bytes)
         if self.pairing == "scans":
             return store, find_labelled(store.pack, self.min_area, self.excluded_labels)
         return store, find_candidates(store.pack, self.pairing, self.min_area, self.min_area_rule, self.excluded_labels)
-
-    def _draw(
-        self, episodes: Sequence[int], size: tuple[int, int]
-    ) -> tuple[NDArray[np.float64], AugmentationParameters]:
-        """Draw five uniform numbers `(B, 5)` and the augmentation of each episode."""
-        generator, noise_generator = torch.Generator(), torch.Generator(self.device)
-        gammas, geometries = COUNTS[self.gamma_target], COUNTS[self.geometry_target]
-        numbers, parameters = [], []
-        for episode in episodes:
-            generator.manual_seed(episode_seed(self.seed, episode, stream=0))
-            noise_generator.manual_seed(episode_seed(self.seed, episode, stream=1))
-            numbers.append(torch.rand(5, generator=generator, dtype=torch.float64))
-            parameters.append(self.augmentation.sample(generator, noise_generator, size, gammas, geometries))
-        return torch.stack(numbers).numpy(), AugmentationParameters.cat(parameters)

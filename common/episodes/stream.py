@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from .augmentation import AugmentationParameters, EpisodeAugmentation
+from .store import send
 
 Target = Literal["one", "query", "both", "none"]
 
-COUNTS: dict[Target, int] = {"one": 1, "query": 1, "both": 2, "none": 0}
+_COUNTS: dict[Target, int] = {"one": 1, "query": 1, "both": 2, "none": 0}
 _MASK = (1 << 64) - 1
 
 
@@ -30,6 +32,7 @@ class EpisodeStream:
         episodes_per_epoch: over all processes; an epoch is rounded up to whole batches.
         seed: names the stream.
         device: where batches are made and augmented.
+        augmentation: ranges of the random changes.
         gamma_target: whose intensity changes: `one` (query or support with probability 0.5 each), `query`, `both`
             (independently) or `none`.
         geometry_target: whose geometry changes, drawn independently of `gamma_target`.
@@ -47,6 +50,7 @@ class EpisodeStream:
         episodes_per_epoch: int,
         seed: int,
         device: str | torch.device,
+        augmentation: EpisodeAugmentation,
         gamma_target: Target,
         geometry_target: Target,
         swap_probability: float,
@@ -69,6 +73,7 @@ class EpisodeStream:
         self.episodes_per_epoch = episodes_per_epoch
         self.seed = seed
         self.device = torch.device(device)
+        self.augmentation = augmentation
         self.gamma_target: Target = gamma_target
         self.geometry_target: Target = geometry_target
         self.swap_probability = swap_probability
@@ -116,6 +121,57 @@ class EpisodeStream:
         """Go on from a position."""
         self._episode = int(state["episode"])
 
+    def _draw(
+        self, episodes: Sequence[int], count: int, size: tuple[int, ...]
+    ) -> tuple[NDArray[np.float64], AugmentationParameters]:
+        """Draw `count` uniform numbers `(B, count)` and the augmentation of each episode."""
+        generator, noise_generator = torch.Generator(), torch.Generator(self.device)
+        gammas, geometries = _COUNTS[self.gamma_target], _COUNTS[self.geometry_target]
+        numbers, parameters = [], []
+        for episode in episodes:
+            generator.manual_seed(episode_seed(self.seed, episode, stream=0))
+            noise_generator.manual_seed(episode_seed(self.seed, episode, stream=1))
+            numbers.append(torch.rand(count, generator=generator, dtype=torch.float64))
+            parameters.append(self.augmentation.sample(generator, noise_generator, size, gammas, geometries))
+        return torch.stack(numbers).numpy(), AugmentationParameters.cat(parameters)
+
+    def _make_batch(
+        self,
+        image: Tensor,
+        supervoxels: Tensor,
+        wanted: NDArray[np.integer],
+        parameters: AugmentationParameters,
+        sides: NDArray[np.float64],
+        **window: Any,
+    ) -> dict[str, Tensor]:
+        """Mask and augment all queries and, behind them, all supports.
+
+        Args:
+            image: `(2 B, 1, *S)`.
+            supervoxels: `(2 B, 1, *S)`.
+            wanted: number of the supervoxel in each `(2 B,)`.
+            parameters: of the augmentation.
+            sides: uniform `(B, 2)`, whose intensity and whose geometry changes.
+            window: further arguments of the augmentation's `apply`.
+        """
+        number = send(torch.from_numpy(wanted.astype(np.int16)), self.device)
+        mask = (supervoxels == number.view(-1, *[1] * (supervoxels.dim() - 1))).to(image.dtype)
+        image, mask = self.augmentation.apply(
+            image,
+            mask,
+            AugmentationParameters(*(send(tensor, self.device) for tensor in parameters)),
+            send(_rows(self.gamma_target, sides[:, 0]), self.device),
+            send(_rows(self.geometry_target, sides[:, 1]), self.device),
+            **window,
+        )
+        B = len(sides)
+        return {
+            "image": image[:B],
+            "label": mask[:B],
+            "support_image": image[B:, None],
+            "support_mask": mask[B:, None],
+        }
+
     def _processes(self) -> tuple[int, int]:
         if self.rank is not None and self.world_size is not None:
             return self.rank, self.world_size
@@ -141,16 +197,18 @@ def episode_seed(seed: int, episode: int, stream: int = 0) -> int:
     return state
 
 
-def target_rows(target: Target, numbers: NDArray[np.float64]) -> Tensor:
-    """Rows of a batch that a change applies to, in the order of the drawn parameters.
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse an unknown choice.
 
-    Args:
-        target: whose image changes.
-        numbers: uniform `(B,)`, which side `one` means.
-
-    Returns:
-        Rows of queries (0 to B - 1) and supports (B to 2 B - 1).
+    Raises:
+        InputError: `value` is none of `choices`.
     """
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _rows(target: Target, numbers: NDArray[np.float64]) -> Tensor:
+    """Rows of the batch (queries, then supports) that a change applies to, in the order of the drawn parameters."""
     B = len(numbers)
     episode = np.arange(B)
     if target == "one":
@@ -160,13 +218,3 @@ def target_rows(target: Target, numbers: NDArray[np.float64]) -> Tensor:
     if target == "both":
         return torch.from_numpy(np.stack([episode, episode + B], 1).ravel())
     return torch.empty(0, dtype=torch.int64)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse an unknown choice.
-
-    Raises:
-        InputError: `value` is none of `choices`.
-    """
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -68,10 +68,8 @@ class VolumeAugmentation(EpisodeAugmentation):
             Parameters whose matrices `(M, 4, 4)` lead from a voxel of the result to its place in the image, both
             counted from the centre, and whose noise `(M, 3, *control_points)` is uniform in [-1, 1).
         """
-        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(gammas, generator=generator)
-        numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
-        drawn = (self.low + (self.high - self.low) * numbers).numpy()
-        matrices = np.array([np.linalg.inv(_matrix(values)) for values in drawn]).reshape(-1, 4, 4)
+        gamma, drawn = self._draw(generator, gammas, geometries)
+        matrices = np.array([np.linalg.inv(_matrix(values)) for values in drawn.numpy()]).reshape(-1, 4, 4)
         noise = torch.rand(
             (geometries, 3, *self.control_points), generator=noise_generator, device=noise_generator.device
         )

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from .augmentation import AugmentationParameters
 from .labelled import labels_of_two_scans
 from .pack import Pack
 from .sampling import warn_unused
 from .store import SliceStore, send
-from .stream import COUNTS, EpisodeStream, Target, check_choice, episode_seed, target_rows
+from .stream import EpisodeStream, Target, check_choice
 from .structures import Structure, Window, find_structures
 from .volume_augmentation import VolumeAugmentation
 
@@ -73,6 +72,7 @@ class VolumeEpisodeLoader(EpisodeStream):
             episodes_per_epoch,
             seed,
             device,
+            VolumeAugmentation() if augmentation is None else augmentation,
             gamma_target,
             geometry_target,
             swap_probability,
@@ -83,7 +83,6 @@ class VolumeEpisodeLoader(EpisodeStream):
         if min_voxels < 1 or max_shift < 0:
             raise InputError(f"min_voxels is 1 or more and max_shift 0 or more, got {min_voxels} and {max_shift}")
         self.dataset = dataset
-        self.augmentation = VolumeAugmentation() if augmentation is None else augmentation
         self.patch_size = patch_size
         self.pairing: VolumePairing = pairing
         self.max_shift = max_shift
@@ -102,38 +101,14 @@ class VolumeEpisodeLoader(EpisodeStream):
             A batch, see `EpisodeStream.__iter__`.
         """
         store, usable, size, groups = self._source = self._source or self._prepare()
-        depth = max(*store.pack.depths, size[2])
-        generator, noise_generator = torch.Generator(), torch.Generator(self.device)
-        gammas, geometries = COUNTS[self.gamma_target], COUNTS[self.geometry_target]
-        uniform, pairs, parameters = [], [], []
-        for episode in numbers:
-            generator.manual_seed(episode_seed(self.seed, episode, stream=0))
-            noise_generator.manual_seed(episode_seed(self.seed, episode, stream=1))
-            uniform.append(torch.rand(11, generator=generator, dtype=torch.float64).numpy())
-            pairs.append(self._pair(groups, size, store.size, uniform[-1]))
-            parameters.append(self.augmentation.sample(generator, noise_generator, size, gammas, geometries))
+        uniform, parameters = self._draw(numbers, 11, size)
+        pairs = [self._pair(groups, size, store.size, row) for row in uniform]
         # All queries first, then all supports.
         windows = [pair[side] for side in (0, 1) for pair in pairs]
-        image, supervoxels = _gather(store, usable, windows, depth)
-        wanted = np.array([window.supervoxel for window in windows], np.int16)
-        mask = (supervoxels == send(torch.from_numpy(wanted), self.device).view(-1, 1, 1, 1, 1)).to(image.dtype)
-        coins = np.stack(uniform)
-        image, mask = self.augmentation.apply(
-            image,
-            mask,
-            AugmentationParameters(*(send(part, self.device) for part in AugmentationParameters.cat(parameters))),
-            send(target_rows(self.gamma_target, coins[:, 5]), self.device),
-            send(target_rows(self.geometry_target, coins[:, 6]), self.device),
-            send(torch.tensor([window.corner for window in windows]), self.device),
-            size,
-        )
-        B = len(numbers)
-        return {
-            "image": image[:B],
-            "label": mask[:B],
-            "support_image": image[B:, None],
-            "support_mask": mask[B:, None],
-        }
+        image, supervoxels = _gather(store, usable, windows, max(*store.pack.depths, size[2]))
+        wanted = np.array([window.supervoxel for window in windows])
+        corner = send(torch.tensor([window.corner for window in windows]), self.device)
+        return self._make_batch(image, supervoxels, wanted, parameters, uniform[:, 5:7], corner=corner, size=size)
 
     def _prepare(self) -> tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]]:
         store = SliceStore.build(self.dataset, device=self.device, cache_bytes=self.cache_bytes)

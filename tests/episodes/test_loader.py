@@ -14,7 +14,7 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
 
 from common.episodes import EpisodeLoader
-from common.episodes.loader import episode_seed
+from common.episodes.stream import episode_seed
 from common.errors import InputError
 
 KEYS = ("image", "label", "support_image", "support_mask")

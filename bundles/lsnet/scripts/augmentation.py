@@ -39,7 +39,7 @@ class IntensityAugmentation(EpisodeAugmentation):
         self,
         generator: Generator,
         noise_generator: Generator,
-        size: tuple[int, int],
+        size: tuple[int, ...],
         gammas: int = 1,
         geometries: int = 0,
     ) -> AugmentationParameters:
