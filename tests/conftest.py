@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -111,3 +112,32 @@ def run_bundle(run_python: Run) -> Run:
         return run_python("-m", "monai.bundle", *arguments, **options)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six tiny scans with label maps, in MSD layout."""
+    from tests.e2e.tiny import save, scan
+
+    folder = tmp_path_factory.mktemp("dataset")
+    training = []
+    for number in range(1, 7):
+        image, label = scan(number)
+        names = {"image": f"imagesTr/case_{number}.nii.gz", "label": f"labelsTr/case_{number}.nii.gz"}
+        save(folder / names["image"], image)
+        save(folder / names["label"], label)
+        training.append(names)
+    (folder / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "liver": 1, "spleen": 4}, "training": training})
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def options() -> Callable[..., list[str]]:
+    """Turn settings into command-line overrides."""
+
+    def convert(**settings):
+        return [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+
+    return convert

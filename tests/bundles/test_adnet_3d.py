@@ -10,7 +10,6 @@ from torch import nn
 from common.networks import ResNeXt3DEncoder
 from common.prototypes import cosine_similarity
 from tests.bundles.networks import BUNDLES, episode, network_module
-from tests.e2e.tiny import save, scan
 
 adnet = network_module("adnet")
 CONFIGS = BUNDLES / "adnet" / "configs"
@@ -22,11 +21,6 @@ TINY = {
 
 def config(name):
     return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-
-
-def options(**settings):
-    """Turn settings into command-line overrides."""
-    return [part for key, value in settings.items() for part in (f"--{key}", str(value))]
 
 
 @pytest.fixture
@@ -83,21 +77,17 @@ def test_published_settings():
 
 
 @pytest.mark.slow
-def test_overlays_train_and_segment(run_bundle, tmp_path):
-    for number in range(1, 7):
-        image, label = scan(number)
-        save(tmp_path / f"data/imagesTr/case_{number}.nii.gz", image)
-        save(tmp_path / f"data/labelsTr/case_{number}.nii.gz", label)
+def test_overlays_train_and_segment(run_bundle, dataset, options, tmp_path):
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
     steps = {"episodes_per_epoch": 20, "max_epochs": 1, "val_interval": 1, "supervoxel_min_size": 200, "min_voxels": 50}
     run_bundle(
         *("run", "training", "--config_file", f"['{CONFIGS}/train.yaml','{CONFIGS}/train_3d.yaml']"),
-        *options(dataset_dir=tmp_path / "data", num_workers=1, **TINY, **places, **steps),
+        *options(dataset_dir=dataset, num_workers=1, **TINY, **places, **steps),
     )
     files = {
-        "image": tmp_path / "data/imagesTr/case_1.nii.gz",
-        "support_image": tmp_path / "data/imagesTr/case_3.nii.gz",
-        "support_label": tmp_path / "data/labelsTr/case_3.nii.gz",
+        "image": dataset / "imagesTr/case_1.nii.gz",
+        "support_image": dataset / "imagesTr/case_3.nii.gz",
+        "support_label": dataset / "labelsTr/case_3.nii.gz",
     }
     for support_slices in ("all", "one"):
         out = tmp_path / support_slices

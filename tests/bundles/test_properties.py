@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from common.workflow import bundle_workflow
-from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan
+from tests.e2e.tiny import SMALL, SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2] / "bundles"
 # Overlays that stand on inference.yaml alone or need processes of their own, and those of use for training only.
@@ -32,20 +32,10 @@ def own_scripts(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dataset")
-    for number in range(1, 7):
-        image, label = scan(number)
-        save(folder / f"imagesTr/case_{number}.nii.gz", image)
-        save(folder / f"labelsTr/case_{number}.nii.gz", label)
-    return str(folder)
-
-
 @pytest.mark.parametrize(("bundle", "overlay"), TRAINING, ids=map("-".join, TRAINING))
 def test_training_configurations(dataset, tmp_path, bundle, overlay):
     places = {name: str(tmp_path / name) for name in ("ckpt_dir", "output_dir", "cache_dir")}
-    settings = {**SMALL_TRAINING[bundle], **places, "dataset_dir": dataset, "challenge": None}
+    settings = {**SMALL_TRAINING[bundle], **places, "dataset_dir": str(dataset), "challenge": None}
     if overlay == "finetune":
         settings["pretrained"] = str(tmp_path / "model.pt")
         network = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("network")
@@ -57,7 +47,7 @@ def test_training_configurations(dataset, tmp_path, bundle, overlay):
 @pytest.mark.parametrize(("bundle", "overlay"), INFERENCE, ids=map("-".join, INFERENCE))
 def test_inference_configurations(dataset, bundle, overlay):
     configs = ["inference", *([overlay] if overlay else [])]
-    workflow = bundle_workflow(ROOT / bundle, configs, "infer", **SMALL[bundle], dataset_dir=dataset)
+    workflow = bundle_workflow(ROOT / bundle, configs, "infer", **SMALL[bundle], dataset_dir=str(dataset))
     assert workflow.check_properties() in (None, [])
     items = workflow.parser.get_parsed_content("dataset#data")
     assert [list(item) for item in items] == [["image"]] * 5
@@ -67,7 +57,7 @@ def test_inference_configurations(dataset, bundle, overlay):
 def test_unlabelled_scans_train_without_validation(dataset, tmp_path, bundle):
     settings = {
         **SMALL_TRAINING[bundle],
-        "dataset_dir": dataset + "/imagesTr",
+        "dataset_dir": str(dataset / "imagesTr"),
         "fold": None,
         "output_dir": str(tmp_path),
     }
@@ -79,7 +69,7 @@ def test_unlabelled_scans_train_without_validation(dataset, tmp_path, bundle):
 
 @pytest.mark.parametrize("bundle", [name for name in SMALL if name != "lsnet"])
 def test_training_never_sees_label_maps_unless_setting_2_needs_them(dataset, tmp_path, bundle):
-    settings = {**SMALL_TRAINING[bundle], "dataset_dir": dataset, "cache_dir": str(tmp_path)}
+    settings = {**SMALL_TRAINING[bundle], "dataset_dir": str(dataset), "cache_dir": str(tmp_path)}
     items = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("train#dataset#data")
     assert len(items) == 3 and not any("label" in item for item in items)
     excluding = bundle_workflow(ROOT / bundle, ["train"], **settings, excluded_labels=[1]).parser

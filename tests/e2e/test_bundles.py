@@ -107,10 +107,11 @@ def test_inference_answers_in_the_query_geometry(bundle, run_bundle, dataset, tr
 @pytest.mark.slow
 def test_runs_from_any_folder_and_under_both_names(bundle, train, bundle_root, tmp_path):
     config = bundle_root(bundle) / "configs" / "train.yaml"
-    train(tmp_path, config=config, cwd=tmp_path, run_id="run", max_epochs=1)
+    length = {"max_epochs": 2, "train#trainer#max_epochs": 1}
+    train(tmp_path, config=config, cwd=tmp_path, run_id="run", **length)
     assert (tmp_path / "ckpt_dir" / "model.pt").is_file()
     other = tmp_path / "other"
-    train(other, run_id="training", **{"train#trainer#max_epochs": 1})
+    train(other, run_id="training", **length)
     first, second = weights(tmp_path), weights(other)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
