@@ -90,6 +90,37 @@ def statistics(
     guard(_statistics, bundle, dataset_dir, config)
 
 
+@app.command("package")
+def package_bundles(
+    bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045
+    output: Annotated[Path, typer.Option(help="Folder for <name>/ and <name>_v<version>.zip.")] = Path("dist"),
+    every: Annotated[bool, typer.Option("--all", help="Every bundle in the folder bundles.")] = False,
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Trained weights; default: the bundle's models/model.pt."),
+    ] = None,
+    config: Overlays = "",
+    variant: Annotated[Optional[str], typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,  # noqa: UP045
+    weights_url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Where you will put the weights; {file} is their name. They are then left out."),
+    ] = None,
+    any_size: Annotated[bool, typer.Option(help="Weights of any size inside, for your own server.")] = False,
+) -> None:
+    """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
+    from .errors import guard
+    from .packaging.package import package_all
+
+    folders = sorted(path.parent for path in Path("bundles").glob("*/configs")) if every else bundles
+    if not folders:
+        raise typer.BadParameter("name bundle folders, or --all from the folder that holds bundles/")
+    if checkpoint is not None and len(folders) > 1:
+        raise typer.BadParameter("--checkpoint belongs to one bundle")
+    options = {"checkpoint": checkpoint, "config": _names(config), "variant": variant}
+    for path in guard(package_all, folders, output, **options, weights_url=weights_url, any_size=any_size):
+        print(path)
+
+
 @supervoxels_app.command()
 def preview(
     image: Annotated[Path, typer.Option(help="Scan.")],
@@ -125,7 +156,7 @@ def _statistics(bundle: Path, dataset_dir: str, config: str) -> None:
 
     parser = bundle_workflow(bundle, ["train", *_names(config)], dataset_dir=dataset_dir).parser
     prepare = Compose(parser.get_parsed_content("geometry"))
-    items = parser.get_parsed_content("train#dataset#data")
+    items = parser.get_parsed_content("train#dataset").data
     mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
     print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
 

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 
-class InputError(ValueError):
-    """Input that cannot be used; the message names the file, the value found and the fix in one line."""
+def _client_errors() -> tuple[type, ...]:
+    """What a web server answers with its own message instead of "internal error"; nothing outside of a server."""
+    module = sys.modules.get("starlette.exceptions") if in_server() else None
+    return () if module is None else (module.HTTPException,)
+
+
+def in_server() -> bool:
+    """Tell whether this process belongs to a MONAI Label server."""
+    return "monailabel" in sys.modules
+
+
+class InputError(ValueError, *_client_errors()):  # type: ignore[misc]
+    """Input that cannot be used; the message names the file, the value found and the fix in one line.
+
+    In a MONAI Label server the client gets it as an answer with status 400.
+    """
+
+    status_code = 400
+    headers = None
+
+    @property
+    def detail(self) -> str:
+        """The message, under the name that the server looks for."""
+        return str(self)
 
 
 def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -24,6 +47,7 @@ def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     Raises:
         SystemExit: the step failed on bad input; the message is the one line. The traceback is logged at DEBUG level.
+        InputError: the same in a server, which must not end.
     """
     try:
         return step(*args, **kwargs)
@@ -31,6 +55,8 @@ def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         mistake = user_mistake(error)
         if mistake is None:
             raise
+        if in_server():
+            raise InputError(one_line(mistake)) from error
         logger.debug("traceback of the error below", exc_info=error)
         raise SystemExit(f"error: {one_line(mistake)}") from None
 

@@ -7,9 +7,11 @@ from .datalists import exclude_subjects, label_names, load_datalist, select_subj
 from .folds import Fold, excluded_labels, make_folds, published_fold, split, training_items
 from .phantom import cache_folder, make_phantom
 from .queries import query_items, support_files
+from .studies import StudyDataset
 
 __all__ = [
     "Fold",
+    "StudyDataset",
     "VolumeCache",
     "cache_folder",
     "exclude_subjects",

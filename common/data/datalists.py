@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import nibabel
 from nibabel.filebasedimages import ImageFileError
 
+from .. import monai_label
 from ..errors import InputError, one_line
 from .phantom import make_phantom
 
@@ -26,8 +27,9 @@ def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section
     """List a dataset's scans, sorted naturally by subject.
 
     Args:
-        dataset_dir: `"phantom"` (built in), a folder with an MSD `dataset.json`, or a folder of NIfTI files: images in
-            `imagesTr/`, `images/` or the folder itself, labels of the same name in `labelsTr/` or `labels/`.
+        dataset_dir: `"phantom"` (built in; in a MONAI Label server its studies instead), a folder with an MSD
+            `dataset.json`, or a folder of NIfTI files: images in `imagesTr/`, `images/` or the folder itself, labels
+            of the same name in `labelsTr/` or `labels/`.
         require_labels: refuse scans without a label.
         section: list of `dataset.json` to read, "training" or "test".
 
@@ -40,6 +42,9 @@ def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section
         InputError: a file is no readable NIfTI, shapes of image and label differ, a label is required and missing, or
             two scans have the same subject name.
     """
+    store = monai_label.datastore()
+    if store is not None and dataset_dir == "phantom":
+        return monai_label.training_items(store)
     folder = _dataset_folder(dataset_dir)
     description = _read_description(folder)
     items = _scan_folder(folder) if description is None else _listed(folder, description, section)

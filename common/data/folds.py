@@ -96,7 +96,8 @@ def split(
 
     Args:
         datalist: items with "subject".
-        fold: number of the fold; None holds out only what `support` and `queries` name, nothing by default.
+        fold: number of the fold; None holds out only what `support` and `queries` name, nothing by default. The same
+            outside of the published folds where no scan has a label map: nothing could be scored.
         dataset: "chaos", "sabs" or "mscmr" for the published folds; None for `make_folds` over the datalist.
         support: subjects to use as support instead of the fold's (several for more than one shot).
         queries: subjects to segment instead of the fold's.
@@ -110,7 +111,7 @@ def split(
     Raises:
         InputError: an id is unknown, a subject is support and query, or the scans are not the published ones.
     """
-    if fold is not None:
+    if fold is not None and (dataset is not None or any("label" in item for item in datalist)):
         ids = [item["subject"] for item in datalist]
         chosen = make_folds(ids, fold, folds) if dataset is None else _published(ids, dataset, fold, support_rule)
         support = chosen.support if support is None else support

@@ -9,19 +9,19 @@ from .datalists import load_datalist
 
 
 def support_files(
-    dataset_dir: str, support_image: str | Sequence[str] | None, support_label: str | Sequence[str] | None
+    dataset_dir: str | None, support_image: str | Sequence[str] | None, support_label: str | Sequence[str] | None
 ) -> dict[str, list[str]]:
     """Return the support scans and label maps.
 
     Args:
-        dataset_dir: used where no support is given: its first labelled subject.
+        dataset_dir: used where no support is given: its first labelled subject; None: there is no such dataset.
         support_image: path or paths (a list, or separated by commas); None takes the dataset's.
         support_label: path or paths in the same order.
 
     Returns:
         ``image`` and ``label``, lists of paths.
     """
-    if support_image is not None or support_label is not None:
+    if support_image is not None or support_label is not None or dataset_dir is None:
         return {"image": split_paths(support_image), "label": split_paths(support_label)}
     labelled = [item for item in load_datalist(dataset_dir) if "label" in item][:1]
     return {key: [item[key] for item in labelled] for key in ("image", "label")}

@@ -3,6 +3,7 @@
 from .checks import CheckFilesd, CheckVolumed
 from .geometry import CropPadInPlaned, SafeSpacingd, SliceAxisd
 from .outputs import MergeOrgansd, OrganMasksd
+from .studies import StudySupportd
 from .support import LoadSupportd, QueryExtentd
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "QueryExtentd",
     "SafeSpacingd",
     "SliceAxisd",
+    "StudySupportd",
 ]

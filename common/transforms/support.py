@@ -10,7 +10,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 
-from ..errors import InputError
+from ..data.queries import support_files
+from ..errors import InputError, one_line, user_mistake
 from .checks import file_name
 
 
@@ -18,14 +19,16 @@ class LoadSupportd(MapTransform):
     """Load the annotated support scans and attach them to the query; the last preprocessing transform.
 
     Writes into the query's meta: ``support_image`` and ``support_label``, lists of K volumes ``(1, X, Y, Z)`` whose
-    depths may differ, and ``support_organs``, the label values ``(N,)`` to be segmented.
+    depths may differ, and ``support_organs``, the label values ``(N,)`` to be segmented. Where the data hold
+    ``support_files`` (``StudySupportd``: files, and one label value for each), these are the support, as organ 1.
 
     Args:
         keys: key of the query image.
         transforms: deterministic transforms, the same as the query's, on keys ``image`` and ``label``.
-        support_image: paths of the support scans, one per shot.
+        support_image: paths of the support scans, one per shot (a list, or separated by commas).
         support_label: paths of their label maps in the same order, several organs at once allowed.
         organs: label values to segment; None means all that the supports hold.
+        dataset_dir: dataset whose first labelled subject is the support where no file is given.
         allow_missing_keys: skip if the query is absent.
     """
 
@@ -33,16 +36,18 @@ class LoadSupportd(MapTransform):
         self,
         keys: KeysCollection,
         transforms: Sequence[Callable],
-        support_image: Sequence[str],
-        support_label: Sequence[str],
+        support_image: str | Sequence[str] | None,
+        support_label: str | Sequence[str] | None,
         organs: Sequence[int] | None = None,
+        dataset_dir: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.transforms = Compose(list(transforms))
-        self.support_image = list(support_image)
-        self.support_label = list(support_label)
+        self.support_image = support_image
+        self.support_label = support_label
         self.organs = organs
+        self.dataset_dir = dataset_dir
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Attach the support.
@@ -51,25 +56,38 @@ class LoadSupportd(MapTransform):
             InputError: no support given, numbers of scans and label maps differ, or a label map lacks what is asked.
         """
         d = dict(data)
-        support = self._load()
+        files: Any = d.pop("support_files", None) or support_files(
+            self.dataset_dir, self.support_image, self.support_label
+        )
+        support = self._load(files["image"], files["label"], files.get("values"))
         for key in self.key_iterator(d):
             d[key].meta.update(support)
         return d
 
-    def _load(self) -> dict[str, Any]:
-        if not self.support_image or len(self.support_image) != len(self.support_label):
+    def _load(self, images: list[str], label_maps: list[str], values: list[int] | None) -> dict[str, Any]:
+        if not images or len(images) != len(label_maps):
             raise InputError(
-                f"{len(self.support_image)} support scans and {len(self.support_label)} support label maps given; "
+                f"{len(images)} support scans and {len(label_maps)} support label maps given; "
                 "name at least one scan and one label map for each: --support_image SCAN --support_label MAP"
             )
-        pairs = [{"image": i, "label": m} for i, m in zip(self.support_image, self.support_label, strict=True)]
-        loaded = [self.transforms(pair) for pair in pairs]
+        loaded = [self._prepare({"image": i, "label": m}) for i, m in zip(images, label_maps, strict=True)]
         labels = [item["label"].as_tensor().round().to(torch.int16) for item in loaded]
+        if values is not None:
+            labels = [(label == value).to(torch.int16) for label, value in zip(labels, values, strict=True)]
         return {
             "support_image": [item["image"].as_tensor() for item in loaded],
             "support_label": labels,
             "support_organs": self._organs(labels, [file_name(item["label"]) for item in loaded]),
         }
+
+    def _prepare(self, item: dict[str, str]) -> dict[str, Any]:
+        try:
+            return self.transforms(item)
+        except RuntimeError as error:  # MONAI wraps what a transform raises
+            mistake = user_mistake(error)
+            if mistake is None:
+                raise
+            raise InputError(one_line(mistake)) from error
 
     def _organs(self, labels: list[torch.Tensor], names: list[str]) -> torch.Tensor:
         found = torch.cat([label.unique() for label in labels]).unique()

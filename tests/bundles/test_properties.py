@@ -62,7 +62,7 @@ def test_unlabelled_scans_train_without_validation(dataset, tmp_path, bundle):
         "output_dir": str(tmp_path),
     }
     parser = bundle_workflow(ROOT / bundle, ["train"], **settings).parser
-    assert len(parser.get_parsed_content("train#dataset#data")) == 6
+    assert len(parser.get_parsed_content("train#dataset").data) == 6
     handlers = parser.get_parsed_content("train#handlers")
     assert "ValidationHandler" not in [type(handler).__name__ for handler in handlers]
 
@@ -70,10 +70,10 @@ def test_unlabelled_scans_train_without_validation(dataset, tmp_path, bundle):
 @pytest.mark.parametrize("bundle", [name for name in SMALL if name != "lsnet"])
 def test_training_never_sees_label_maps_unless_setting_2_needs_them(dataset, tmp_path, bundle):
     settings = {**SMALL_TRAINING[bundle], "dataset_dir": str(dataset), "cache_dir": str(tmp_path)}
-    items = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("train#dataset#data")
+    items = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("train#dataset").data
     assert len(items) == 3 and not any("label" in item for item in items)
     excluding = bundle_workflow(ROOT / bundle, ["train"], **settings, excluded_labels=[1]).parser
-    assert all("label" in item for item in excluding.get_parsed_content("train#dataset#data"))
+    assert all("label" in item for item in excluding.get_parsed_content("train#dataset").data)
 
 
 def test_unknown_configuration_is_named():

@@ -39,7 +39,7 @@ LAST_RULE_FOLD_4 = {
 
 
 def datalist_of(names):
-    return [{"image": f"{name}.nii.gz", "subject": name} for name in names]
+    return [{"image": f"{name}.nii.gz", "label": f"{name}_map.nii.gz", "subject": name} for name in names]
 
 
 def names_of(items) -> list[str]:
@@ -104,6 +104,12 @@ def test_split_with_own_support_and_queries():
     assert names_of(parts["train"]) == ["p_3", "p_4", "p_5", "p_6", "p_8", "p_10"]
     parts = split(datalist, None, support=1, queries=[2, 3])
     assert names_of(parts["train"]) == [f"p_{number}" for number in range(4, 11)]
+
+
+def test_scans_without_any_label_map_are_all_trained_on():
+    datalist = [{"image": f"p_{number}.nii.gz", "subject": f"p_{number}"} for number in range(1, 11)]
+    assert split(datalist, 0) == {"train": datalist, "query": [], "support": []}
+    assert split(datalist[:1], 0)["train"] == datalist[:1]
 
 
 def test_split_errors():

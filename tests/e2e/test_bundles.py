@@ -15,6 +15,15 @@ BUNDLES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in S
 NAMES = {1: "liver", 4: "spleen"}
 # Mean Dice that 80 episodes reach under a bundle's first protocol.
 FLOORS = {"adnet": 0.5, "alpnet3d": 0.25, "crapnet": 0.3, "lsnet": 0.2, "ssl_alpnet": 0.4}
+# Overlay: the process dies in its second epoch, some steps after its checkpoint.
+KILLED = """
+imports: ["$import os", "$import scripts", "$from ignite.engine import Events"]
+run:
+  - "$monai.utils.set_determinism(@seed)"
+  - "$@train#dataset.fill()"
+  - "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once=35), lambda: os.kill(os.getpid(), 9))"
+  - "$@train#trainer.run()"
+"""
 
 
 @pytest.fixture(scope="module", params=BUNDLES)
@@ -24,10 +33,10 @@ def bundle(request):
 
 @pytest.fixture(scope="module")
 def train(bundle, run_bundle, dataset, options):
-    def run(folder, config=None, run_id="training", cwd=None, **settings):
+    def run(folder, config=None, run_id="training", cwd=None, check=True, **settings):
         places = {name: folder / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
         defaults = {"dataset_dir": dataset, "episodes_per_epoch": 20, **SMALL_TRAINING[bundle]}
-        where = {} if cwd is None else {"cwd": cwd}
+        where = {"check": check} if cwd is None else {"check": check, "cwd": cwd}
         config = config or f"bundles/{bundle}/configs/train.yaml"
         arguments = options(**{**defaults, **places, **settings})
         return run_bundle("run", run_id, "--config_file", str(config), *arguments, **where)
@@ -47,9 +56,12 @@ def weights(folder):
     return torch.load(folder / "ckpt_dir" / "model.pt", weights_only=True)
 
 
-def test_resumed_training_equals_uninterrupted_training_bit_for_bit(train, trained, tmp_path):
-    # A stopped run is one that knew how long it would take: learning rates can depend on it.
-    train(tmp_path, max_epochs=4, save_interval=30, **{"train#trainer#max_epochs": 2})
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(bundle, train, trained, tmp_path):
+    overlay = tmp_path / "killed.yaml"
+    overlay.write_text(KILLED)
+    configs = f"['bundles/{bundle}/configs/train.yaml','{overlay}']"
+    killed = train(tmp_path, config=configs, check=False, max_epochs=4, save_interval=30)
+    assert killed.returncode == -9 and not (tmp_path / "ckpt_dir" / "model.pt").exists()
     train(tmp_path, max_epochs=4, save_interval=30, resume=True)
     reference, resumed = weights(trained), weights(tmp_path)
     assert reference.keys() == resumed.keys()
@@ -58,7 +70,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(train, train
 
 
 def test_training_changes_the_weights(train, trained, tmp_path):
-    train(tmp_path, max_epochs=4, **{"train#trainer#max_epochs": 1})
+    train(tmp_path, max_epochs=1)
     before, after = weights(tmp_path), weights(trained)
     learned = [name for name in before if before[name].is_floating_point()]
     assert all(not torch.equal(before[name], after[name]) for name in learned)
@@ -107,11 +119,10 @@ def test_inference_answers_in_the_query_geometry(bundle, run_bundle, dataset, tr
 @pytest.mark.slow
 def test_runs_from_any_folder_and_under_both_names(bundle, train, bundle_root, tmp_path):
     config = bundle_root(bundle) / "configs" / "train.yaml"
-    length = {"max_epochs": 2, "train#trainer#max_epochs": 1}
-    train(tmp_path, config=config, cwd=tmp_path, run_id="run", **length)
+    train(tmp_path, config=config, cwd=tmp_path, run_id="run", max_epochs=1)
     assert (tmp_path / "ckpt_dir" / "model.pt").is_file()
     other = tmp_path / "other"
-    train(other, run_id="training", **length)
+    train(other, run_id="training", **{"train#trainer#max_epochs": 1})
     first, second = weights(tmp_path), weights(other)
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -1,0 +1,192 @@
+"""Write a bundle that runs with MONAI alone, as folder and zip: for MONAI Label, colleagues and the model zoo."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..networks import FewShotSegmenter, load_network
+from ..workflow import bundle_workflow
+from .overlays import merge_overlay
+from .vendor import copy_bundle
+
+LARGEST_FILE = 25 * 10**6  # bytes; the model zoo takes no larger file
+FILE_LIST = "SHA256SUMS"
+# Configurations that a variant keeps; the other overlays are made for its base.
+_FOR_EVERY_VARIANT = ("train", "inference", "evaluate", "multi_gpu_train")
+
+
+def package(
+    bundle: Path,
+    output: Path,
+    checkpoint: Path | None = None,
+    config: Sequence[str] = (),
+    variant: str | None = None,
+    weights_url: str | None = None,
+    any_size: bool = False,
+) -> Path:
+    """Package one bundle with its trained weights.
+
+    Args:
+        bundle: folder in the repository.
+        output: folder that gets ``<name>/``, ``<name>_v<version>.zip`` and, with ``weights_url``, weights to upload.
+        checkpoint: trained weights; None takes the bundle's ``models/model.pt``.
+        config: overlays that the weights were trained with, written into train.yaml and inference.yaml.
+        variant: makes the overlay ``train_<variant>`` a bundle of its own, ``<name>_<variant>``.
+        weights_url: address at which the weights will lie, ``{file}`` standing for their name; they are left out and
+            listed in ``large_files.yml``.
+        any_size: allow weights of any size inside, for one's own server; the model zoo would refuse them.
+
+    Returns:
+        The packaged folder.
+
+    Raises:
+        InputError: weights of another network or too large, an overlay that cannot be merged, ``output`` holds
+            something else under that name, or a file names a personal folder.
+        FileNotFoundError: no checkpoint.
+    """
+    name = bundle.name if variant is None else f"{bundle.name}_{variant}"
+    target = output / name
+    if target.exists() and not (target / FILE_LIST).is_file():
+        raise InputError(f"{target} exists and is no packaged bundle; choose another --output")
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}-") as scratch:
+        draft = Path(scratch) / name
+        copy_bundle(bundle, draft)
+        overlays = [*config, *([f"train_{variant}"] if variant else [])]
+        _merge_overlays(draft / "configs", overlays)
+        if variant is not None:
+            _become_variant(draft, variant)
+        for path in [*draft.glob("configs/metadata_*.json"), *draft.glob("docs/README_*.md")]:
+            path.unlink()
+        version = json.loads((draft / "configs" / "metadata.json").read_text())["version"]
+        weights = draft / "models" / "model.pt"
+        _store_weights(bundle, overlays, checkpoint or bundle / "models" / "model.pt", weights)
+        if weights_url is not None:
+            _refer_to_weights(draft, weights_url, output / f"{name}_v{version}_model.pt")
+        _check(draft, None if any_size else LARGEST_FILE)
+        _list_files(draft)
+        archive = _zip(draft, Path(scratch) / f"{name}_v{version}.zip")
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(draft, target)
+        os.replace(archive, output / archive.name)
+    return target
+
+
+def package_all(bundles: Iterable[Path], output: Path, **options: Any) -> list[Path]:
+    """Package several bundles, each in a process of its own: one process holds one package ``scripts``.
+
+    Args:
+        bundles: folders in the repository.
+        output: as for ``package``, like ``options`` for all of them.
+
+    Returns:
+        The packaged folders.
+    """
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        jobs = [pool.apply_async(package, (bundle, output), options) for bundle in bundles]
+        return [job.get() for job in jobs]
+
+
+def _merge_overlays(configs: Path, overlays: Sequence[str]) -> None:
+    """Write overlays into train.yaml and inference.yaml."""
+    train, inference = configs / "train.yaml", configs / "inference.yaml"
+    for name in overlays:
+        overlay = configs / f"{name}.yaml"
+        if not overlay.is_file():
+            known = ", ".join(sorted(path.stem for path in configs.glob("*.yaml")))
+            raise InputError(f"no configuration {overlay.name}; there are: {known}")
+        train.write_text(merge_overlay(train.read_text(), overlay.read_text()))
+        own = configs / f"{_for_inference(configs, name)}.yaml"
+        inference.write_text(merge_overlay(inference.read_text(), own.read_text(), known_only=own == overlay))
+
+
+def _for_inference(configs: Path, overlay: str) -> str:
+    """Name the overlay on inference.yaml that belongs to one on train.yaml: often the same."""
+    own = overlay.replace("train", "inference")
+    return own if (configs / f"{own}.yaml").is_file() else overlay
+
+
+def _become_variant(draft: Path, variant: str) -> None:
+    """Take a variant's own metadata and README, and leave out the overlays of its base."""
+    configs, docs = draft / "configs", draft / "docs"
+    path = configs / "metadata.json"
+    metadata = _update(json.loads(path.read_text()), json.loads((configs / f"metadata_{variant}.json").read_text()))
+    path.write_text(json.dumps(metadata, indent=2) + "\n")
+    os.replace(docs / f"README_{variant}.md", docs / "README.md")
+    for path in configs.glob("*.yaml"):
+        if path.stem not in _FOR_EVERY_VARIANT:
+            path.unlink()
+
+
+def _update(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {key: _update(base[key], value) for key, value in changes.items() if isinstance(value, dict)}
+    return {**base, **changes, **nested}
+
+
+def _store_weights(bundle: Path, overlays: Sequence[str], checkpoint: Path, target: Path) -> None:
+    """Check that the weights fit the packaged configuration, and store them plainly."""
+    configs = ["inference", *(_for_inference(bundle / "configs", name) for name in overlays)]
+    parser = bundle_workflow(bundle, configs, "infer").parser
+    network: FewShotSegmenter = load_network(parser.get_parsed_content("network_def"), str(checkpoint))
+    target.parent.mkdir()
+    torch.save(network.state_dict(), target)
+
+
+def _refer_to_weights(draft: Path, url: str, upload: Path) -> None:
+    weights = draft / "models" / "model.pt"
+    url = url.replace("{file}", upload.name)
+    entry = {"path": "models/model.pt", "url": url, "hash_val": _sha256(weights), "hash_type": "sha256"}
+    lines = [f"{'- ' if key == 'path' else '  '}{key}: {json.dumps(value)}" for key, value in entry.items()]
+    (draft / "large_files.yml").write_text("\n".join(["large_files:", *lines]) + "\n")
+    shutil.move(weights, upload)
+    weights.parent.rmdir()
+
+
+def _check(draft: Path, largest: int | None) -> None:
+    repository = re.escape(str(Path(__file__).parents[2]))
+    personal = re.compile(rf"/(?:home|Users|root)/\w+|{re.escape(str(Path.home()))}/|{repository}/")
+    for path in sorted(path for path in draft.rglob("*") if not path.is_dir()):
+        name, size = path.relative_to(draft), path.lstat().st_size
+        if path.is_symlink():
+            raise InputError(f"{name} is a link to {os.readlink(path)}; put the file itself there")
+        if largest is not None and size > largest:
+            raise InputError(
+                f"{name} has {size / 1e6:.0f} MB, the model zoo takes {largest / 1e6:.0f}: give the address where the "
+                "weights will lie, --weights-url, or --any-size for your own server"
+            )
+        if path.suffix != ".pt" and (found := personal.search(path.read_text())):
+            raise InputError(f"{name} names the folder {found[0]}; remove it")
+
+
+def _list_files(draft: Path) -> None:
+    """Write the files' hashes in the format that ``sha256sum --check`` reads."""
+    files = sorted(path for path in draft.rglob("*") if path.is_file())
+    lines = [f"{_sha256(path)}  {path.relative_to(draft).as_posix()}\n" for path in files]
+    (draft / FILE_LIST).write_text("".join(lines))
+
+
+def _zip(folder: Path, archive: Path) -> Path:
+    """Pack a folder; equal contents give equal bytes."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(folder.parent).as_posix())
+            file.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,47 @@
+"""Turn a bundle of the repository into one that needs nothing of it: ``common`` moves to ``scripts/common``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+# Command line, demo and packaging itself stay behind; so does what only they import.
+_LEFT_BEHIND = ("cli.py", "demo.py", "packaging", "evaluation/overlay.py", "supervoxels/preview.py")
+_WRITTEN_BY_RUNS = ("models", "cache", "eval", "output", "predictions")
+_RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
+
+
+def copy_bundle(bundle: Path, target: Path) -> None:
+    """Copy a bundle with ``common`` inside, and rewrite what names either of their places.
+
+    Args:
+        bundle: folder in the repository.
+        target: new folder.
+    """
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", *_WRITTEN_BY_RUNS)
+    shutil.copytree(bundle, target, ignore=ignore)
+    common = Path(__file__).parents[1]
+    shutil.copytree(common, target / "scripts" / "common", ignore=ignore)
+    for name in _LEFT_BEHIND:
+        path = target / "scripts" / "common" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in sorted((target / "scripts").glob("*.py")):
+        path.write_text(_script(path.read_text()))
+    for path in sorted((target / "configs").glob("*.yaml")):
+        text = path.read_text().replace("_target_: common.", "_target_: scripts.common.")
+        path.write_text(text.replace(f"bundles/{bundle.name}/", ""))
+    readme = target / "docs" / "README.md"
+    text = readme.read_text().replace("From the repository root:", "From this bundle's folder:")
+    readme.write_text(text.replace(f"bundles/{bundle.name}/", ""))
+
+
+def _script(text: str) -> str:
+    """Import ``common`` relatively, among the script's other relative imports and sorted with them."""
+    text = re.sub(r"^from common\b", "from .common", text, flags=re.MULTILINE)
+
+    def merge(match: re.Match[str]) -> str:
+        statements = re.findall(_RELATIVE_IMPORT, match[0])
+        return "".join(sorted(statements, key=lambda statement: statement.split()[1]))
+
+    return re.sub(rf"(?:^{_RELATIVE_IMPORT}\n?)+(?=^\n)", merge, text, count=1, flags=re.MULTILINE)
