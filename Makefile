@@ -19,7 +19,7 @@ demo: .venv/.runtime
 	$(BIN)/python -m common.demo --bundle bundles/$(METHOD)
 
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --durations 10 \
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 10 \
 		-m "not slow and not gpu and not real_data and not monai_label"
 
 test-slow: .venv/.development

@@ -29,6 +29,7 @@ class InputError(ValueError, *_client_errors()):  # type: ignore[misc]
 
     status_code = 400
     headers = None
+    __str__ = ValueError.__str__  # the server's own puts the status in front
 
     @property
     def detail(self) -> str:

@@ -30,15 +30,16 @@ def datastore() -> Any | None:
 
 def labelled_studies(store: Any) -> list[Study]:
     """List the studies with a submitted (final) label, the newest label first."""
-    names = store.list_images()
+    # On a DICOM archive the datastore's own methods look for labels by other names; its local copy knows them all.
+    local = next((kind for kind in type(store).__mro__ if kind.__name__ == "LocalDatastore"), type(store))
     studies = []
-    for pair in store.datalist():
-        if not Path(pair["label"]).is_file():  # just deleted, which the server notices some seconds later
+    for name in local.get_labeled_images(store):
+        label = str(local.get_label_uri(store, name, "final"))
+        if not Path(label).is_file():  # just deleted, which the server notices some seconds later
             continue
-        name = study_name(pair["image"], names)
         info = store.get_label_info(name, "final").get("label_info") or []
         values = {str(entry["name"]).lower(): int(entry["idx"]) for entry in info if "name" in entry and "idx" in entry}
-        studies.append(Study(name, pair["image"], pair["label"], values))
+        studies.append(Study(name, str(store.get_image_uri(name)), label, values))
     return sorted(studies, key=lambda study: Path(study.label).stat().st_mtime_ns, reverse=True)
 
 

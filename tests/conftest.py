@@ -141,3 +141,18 @@ def options() -> Callable[..., list[str]]:
         return [part for key, value in settings.items() for part in (f"--{key}", str(value))]
 
     return convert
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory, run_python: Run, dataset: Path) -> Callable[[str], Path]:
+    """Give `packaged(bundle)`, the folder of a bundle that was trained for seconds and packaged with its weights."""
+    from tests.e2e.packaged import train_and_package
+
+    made: dict[str, Path] = {}
+
+    def get(bundle: str) -> Path:
+        if bundle not in made:
+            made[bundle] = train_and_package(bundle, tmp_path_factory.mktemp(bundle), run_python, dataset)
+        return made[bundle]
+
+    return get

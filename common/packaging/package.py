@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from monai.bundle import ConfigParser
 
 from ..errors import InputError
 from ..networks import FewShotSegmenter, load_network
-from ..workflow import bundle_workflow
 from .overlays import merge_overlay
 from .vendor import copy_bundle
 
@@ -73,7 +75,8 @@ def package(
             path.unlink()
         version = json.loads((draft / "configs" / "metadata.json").read_text())["version"]
         weights = draft / "models" / "model.pt"
-        _store_weights(bundle, overlays, checkpoint or bundle / "models" / "model.pt", weights)
+        inference = (draft / "configs" / "inference.yaml").read_text()
+        _store_weights(bundle, inference, checkpoint or bundle / "models" / "model.pt", weights)
         if weights_url is not None:
             _refer_to_weights(draft, weights_url, output / f"{name}_v{version}_model.pt")
         _check(draft, None if any_size else LARGEST_FILE)
@@ -133,14 +136,16 @@ def _become_variant(draft: Path, variant: str) -> None:
 
 
 def _update(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    nested = {key: _update(base[key], value) for key, value in changes.items() if isinstance(value, dict)}
+    """Change a nested mapping; an empty mapping empties."""
+    nested = {key: _update(base[key], value) for key, value in changes.items() if isinstance(value, dict) and value}
     return {**base, **changes, **nested}
 
 
-def _store_weights(bundle: Path, overlays: Sequence[str], checkpoint: Path, target: Path) -> None:
+def _store_weights(bundle: Path, inference: str, checkpoint: Path, target: Path) -> None:
     """Check that the weights fit the packaged configuration, and store them plainly."""
-    configs = ["inference", *(_for_inference(bundle / "configs", name) for name in overlays)]
-    parser = bundle_workflow(bundle, configs, "infer").parser
+    if str(bundle.absolute()) not in sys.path:
+        sys.path.insert(0, str(bundle.absolute()))
+    parser = ConfigParser(yaml.safe_load(inference.replace("_target_: scripts.common.", "_target_: common.")))
     network: FewShotSegmenter = load_network(parser.get_parsed_content("network_def"), str(checkpoint))
     target.parent.mkdir()
     torch.save(network.state_dict(), target)

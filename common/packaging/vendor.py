@@ -33,7 +33,7 @@ def copy_bundle(bundle: Path, target: Path) -> None:
         path.write_text(text.replace(f"bundles/{bundle.name}/", ""))
     readme = target / "docs" / "README.md"
     text = readme.read_text().replace("From the repository root:", "From this bundle's folder:")
-    readme.write_text(text.replace(f"bundles/{bundle.name}/", ""))
+    readme.write_text(text.replace(f"bundles/{bundle.name}/", "").replace(f"bundles/{bundle.name}", "."))
 
 
 def _script(text: str) -> str:

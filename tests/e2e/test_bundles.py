@@ -10,8 +10,6 @@ import torch
 
 from tests.e2e.tiny import PROTOCOLS, SMALL, SMALL_TRAINING, TEST_ORGANS
 
-# A bundle's tests share its trained network, so they go to one worker.
-BUNDLES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SMALL]
 NAMES = {1: "liver", 4: "spleen"}
 # Mean Dice that 80 episodes reach under a bundle's first protocol.
 FLOORS = {"adnet": 0.5, "alpnet3d": 0.25, "crapnet": 0.3, "lsnet": 0.2, "ssl_alpnet": 0.4}
@@ -26,7 +24,7 @@ run:
 """
 
 
-@pytest.fixture(scope="module", params=BUNDLES)
+@pytest.fixture(scope="module", params=SMALL)
 def bundle(request):
     return request.param
 

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from common.data.phantom import make_phantom
-from tests.e2e.tiny import SMALL, SMALL_TRAINING
+from tests.e2e.tiny import SMALL, SMALL_3D, SMALL_TRAINING
 
 # Bundle, overlays of train.yaml, overlays of inference.yaml, settings of their own.
 COARSE = {"image_size": 96, "spacing": [3.0, 3.0, 7.7]}
-SMALL_3D = {"encoder_layers": [1, 1, 1, 1], "encoder_width": 4, "encoder_cardinality": 8, "patch_size": [64, 64, 6]}
 ORGANS = {"fold_organs": [1, 2, 3], "test_organs": [2, 3]}
 VARIANTS = {
     "adnet_3d": ("adnet", ["train_3d"], ["inference_3d"], SMALL_3D),

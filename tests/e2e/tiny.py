@@ -21,6 +21,8 @@ SMALL = {
     "lsnet": {**_PLANE, "encoder_depth": 18, "feature_channels": 32, "grid_fraction": 0.5},
     "ssl_alpnet": _RESNET,
 }
+# ADNet in 3D, on top of its own.
+SMALL_3D = {"encoder_layers": [1, 1, 1, 1], "encoder_width": 4, "encoder_cardinality": 8, "patch_size": [64, 64, 6]}
 _SUPERPIXELS = {"init": "none", "superpixel_min_size": 40, "num_workers": 1}
 _TRAINING = {
     "adnet": {"init": "none", "supervoxel_min_size": 200, "min_area": 20, "num_workers": 1},
