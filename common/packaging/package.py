@@ -43,7 +43,8 @@ def package(
 
     Args:
         bundle: folder in the repository.
-        output: folder that gets ``<name>/``, ``<name>_v<version>.zip`` and, with ``weights_url``, weights to upload.
+        output: folder that gets ``<name>/``, ``<name>_v<version>.zip``, the zoo's unit tests and, with
+            ``weights_url``, weights to upload.
         checkpoint: trained weights; None takes the bundle's ``models/model.pt``.
         config: overlays that the weights were trained with, written into train.yaml and inference.yaml.
         variant: makes the overlay ``train_<variant>`` a bundle of its own, ``<name>_<variant>``.
@@ -86,6 +87,7 @@ def package(
             shutil.rmtree(target)
         os.replace(draft, target)
         os.replace(archive, output / archive.name)
+    _write_unit_tests(output / "unit_tests", name)
     return target
 
 
@@ -191,6 +193,16 @@ def _zip(folder: Path, archive: Path) -> Path:
             entry = zipfile.ZipInfo(path.relative_to(folder.parent).as_posix())
             file.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive
+
+
+def _write_unit_tests(folder: Path, name: str) -> None:
+    """Write what the zoo wants in ci/unit_tests, under the names that it looks for."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parent / "unit_tests" / "bundle.py", folder / f"test_{name}.py")
+    text = (
+        f'"""Train the bundle with several processes, under torchrun."""\n\nfrom test_{name} import TestBundleDist\n\n'
+    )
+    (folder / f"test_{name}_dist.py").write_text(text + '__all__ = ["TestBundleDist"]\n')
 
 
 def _sha256(path: Path) -> str:

@@ -113,6 +113,17 @@ def test_it_trains_bit_for_bit_as_before_and_evaluates(folder, run_python, datas
     assert len((tmp_path / "output_dir/cases.csv").read_text().splitlines()) > 4
 
 
+@pytest.mark.slow
+def test_the_zoos_unit_tests_pass(folder, bundle, run_python, tmp_path):
+    """From folders named as the zoo's; the distributed one under torchrun."""
+    shutil.copytree(folder, tmp_path / "models" / bundle)
+    for name in (f"test_{bundle}.py", f"test_{bundle}_dist.py"):
+        shutil.copy(folder.parent / "unit_tests" / name, tmp_path)
+    run_python("-m", "unittest", f"test_{bundle}.py", cwd=tmp_path)
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "unittest")
+    run_python(*launch, f"test_{bundle}_dist.py", cwd=tmp_path)
+
+
 # ---------------------------------------------------------------------------------------------------------- one bundle
 
 
