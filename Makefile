@@ -5,13 +5,14 @@ METHOD ?= adnet
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow test-monai-label lint clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo       train $(METHOD) on the built-in phantom, segment held-out subjects (METHOD=name for another)"
 	@echo "make test       lint, types and fast tests"
 	@echo "make test-slow  slow tests, and those on real scans when FEWSHOT_DATA names their folder"
+	@echo "make test-monai-label  packaged bundles in a real MONAI Label server, in an environment of its own"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove .venv and everything that tools leave behind"
 
@@ -25,13 +26,16 @@ test: lint
 test-slow: .venv/.development
 	$(BIN)/python -m pytest --durations 10 -m "(slow or real_data) and not gpu and not monai_label"
 
+test-monai-label: .venv/.development
+	$(BIN)/python -m pytest --durations 10 -m monai_label
+
 lint: .venv/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-monai-label build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps keep a second call from installing again.

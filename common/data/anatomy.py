@@ -122,11 +122,7 @@ class _Canvas:
         return np.sqrt(along**2 + across**2 + (dz / size[2]) ** 2).astype(np.float32)
 
     def paint(
-        self,
-        where: NDArray[np.bool_],
-        tissue: str,
-        texture: NDArray[np.floating[Any]] | float = 0.0,
-        label: int = 0,
+        self, where: NDArray[np.bool_], tissue: str, texture: NDArray[np.floating[Any]] | float = 0.0, label: int = 0
     ) -> None:
         """Overwrite voxels with a tissue, its intensity modulated by the relative `texture`, and its label."""
         value = self.tissue[tissue] * (1 + np.broadcast_to(np.asarray(texture, np.float32), where.shape)[where])

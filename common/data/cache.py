@@ -272,14 +272,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-_worker_transform: Compose
+# The transforms of a worker process, unpickled once.
+_worker_transform: list[Compose] = []
 
 
 def _start_worker(pickled_transform: bytes) -> None:
-    global _worker_transform
-    _worker_transform = pickle.loads(pickled_transform)
+    _worker_transform.append(pickle.loads(pickled_transform))
     torch.set_num_threads(1)
 
 
 def _prepare_in_worker(item: Mapping[str, Any], path: Path, remaining: int) -> None:
-    _prepare(_worker_transform, item, path, remaining)
+    _prepare(_worker_transform[0], item, path, remaining)

@@ -116,8 +116,7 @@ def labels_of_two_scans(pack: Pack, label: ArrayLike, volume: ArrayLike, minimum
         )
     if left_out:
         warnings.warn(
-            f"label values {left_out} are in one training scan only (minimum {minimum}) and are left out",
-            stacklevel=4,
+            f"label values {left_out} are in one training scan only (minimum {minimum}) and are left out", stacklevel=4
         )
     kept: NDArray[np.int64] = found[volumes >= 2]
     return kept

@@ -164,12 +164,12 @@ class EpisodeStream:
             send(_rows(self.geometry_target, sides[:, 1]), self.device),
             **window,
         )
-        B = len(sides)
+        batch = len(sides)
         return {
-            "image": image[:B],
-            "label": mask[:B],
-            "support_image": image[B:, None],
-            "support_mask": mask[B:, None],
+            "image": image[:batch],
+            "label": mask[:batch],
+            "support_image": image[batch:, None],
+            "support_mask": mask[batch:, None],
         }
 
     def _processes(self) -> tuple[int, int]:
@@ -209,12 +209,12 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _rows(target: Target, numbers: NDArray[np.float64]) -> Tensor:
     """Rows of the batch (queries, then supports) that a change applies to, in the order of the drawn parameters."""
-    B = len(numbers)
-    episode = np.arange(B)
+    batch = len(numbers)
+    episode = np.arange(batch)
     if target == "one":
-        return torch.from_numpy(np.where(numbers < 0.5, episode, episode + B))
+        return torch.from_numpy(np.where(numbers < 0.5, episode, episode + batch))
     if target == "query":
         return torch.from_numpy(episode)
     if target == "both":
-        return torch.from_numpy(np.stack([episode, episode + B], 1).ravel())
+        return torch.from_numpy(np.stack([episode, episode + batch], 1).ravel())
     return torch.empty(0, dtype=torch.int64)

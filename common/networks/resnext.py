@@ -28,11 +28,7 @@ class ResNeXt3DEncoder(nn.Module):
     """
 
     def __init__(
-        self,
-        feature_channels: int = 256,
-        layers: Sequence[int] = (3, 4, 23, 3),
-        width: int = 64,
-        cardinality: int = 32,
+        self, feature_channels: int = 256, layers: Sequence[int] = (3, 4, 23, 3), width: int = 64, cardinality: int = 32
     ) -> None:
         super().__init__()
         if 2 * width % cardinality:

@@ -44,4 +44,4 @@ def _script(text: str) -> str:
         statements = re.findall(_RELATIVE_IMPORT, match[0])
         return "".join(sorted(statements, key=lambda statement: statement.split()[1]))
 
-    return re.sub(rf"(?:^{_RELATIVE_IMPORT}\n?)+(?=^\n)", merge, text, count=1, flags=re.MULTILINE)
+    return re.sub(rf"^{_RELATIVE_IMPORT}(?:\n?{_RELATIVE_IMPORT})*", merge, text, count=1, flags=re.MULTILINE)

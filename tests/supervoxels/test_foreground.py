@@ -45,10 +45,7 @@ def test_relabel_keeps_every_superpixel():
     assert ids.tolist() == [[1, 1, 2], [3, 3, 2], [0, 4, 4]]
 
 
-@given(
-    labels=arrays(np.int32, (3, 4, 2), elements=st.integers(0, 9)),
-    mask=arrays(bool, (3, 4, 2)),
-)
+@given(labels=arrays(np.int32, (3, 4, 2), elements=st.integers(0, 9)), mask=arrays(bool, (3, 4, 2)))
 def test_relabel_is_a_renaming_without_gaps(labels, mask):
     ids = relabel_foreground(labels, mask)
     np.testing.assert_array_equal(ids == 0, ~mask)

@@ -42,12 +42,7 @@ class ContentAwarePooling(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        factor: int = 4,
-        kernel_size: int = 5,
-        compressed_channels: int = 16,
-        centred: bool = False,
+        self, channels: int, factor: int = 4, kernel_size: int = 5, compressed_channels: int = 16, centred: bool = False
     ) -> None:
         super().__init__()
         self.factor = factor
