@@ -31,7 +31,7 @@ def datastore() -> Any | None:
 def labelled_studies(store: Any) -> list[Study]:
     """List the studies with a submitted (final) label, the newest label first."""
     # On a DICOM archive the datastore's own methods look for labels by other names; its local copy knows them all.
-    local = next((kind for kind in type(store).__mro__ if kind.__name__ == "LocalDatastore"), type(store))
+    local: Any = next((kind for kind in type(store).__mro__ if kind.__name__ == "LocalDatastore"), type(store))
     studies = []
     for name in local.get_labeled_images(store):
         label = str(local.get_label_uri(store, name, "final"))

@@ -11,6 +11,7 @@ from monai.transforms import LoadImage, MapTransform
 
 from ..errors import InputError
 from ..monai_label import Study, datastore, labelled_studies, study_name
+from .checks import CheckFilesd
 
 
 class StudySupportd(MapTransform):
@@ -138,6 +139,7 @@ def _newest(store: Any, organ: str) -> Study:
 
 def _organ(study: Study, organ: str, value: int) -> tuple[str, int]:
     """Find name and label value of the organ in a study's own label map."""
+    CheckFilesd(keys="label")({"label": study.label})
     drawn = [int(number) for number in LoadImage(image_only=True)(study.label).round().unique() if number > 0]
     named = {name: number for name, number in study.values.items() if number in drawn}
     holds = ", ".join(named) or ", ".join(map(str, drawn)) or "nothing"
@@ -147,6 +149,8 @@ def _organ(study: Study, organ: str, value: int) -> tuple[str, int]:
         raise InputError(f"label_name {organ} is not drawn in {study.name}, which holds {holds}")
     if value and value not in drawn:
         raise InputError(f"label_value {value} is not drawn in {study.name}, which holds {holds}")
+    if not organ and not value and len(named) == 1:
+        return next(iter(named.items()))
     if not value and len(drawn) != 1:
         raise InputError(f"the label of {study.name} holds {holds}; choose one organ by label_name or label_value")
     value = value or drawn[0]
