@@ -80,9 +80,7 @@ def segment(
 
 @app.command()
 def statistics(
-    bundle: Bundle,
-    dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
-    config: Overlays = "",
+    bundle: Bundle, dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")], config: Overlays = ""
 ) -> None:
     """Print intensity mean and deviation over the training scans: intensity_mean and intensity_std for CT."""
     from .errors import guard
@@ -119,6 +117,20 @@ def package_bundles(
     options = {"checkpoint": checkpoint, "config": _names(config), "variant": variant}
     for path in guard(package_all, folders, output, **options, weights_url=weights_url, any_size=any_size):
         print(path)
+
+
+@app.command("dicom-seg")
+def dicom_seg(
+    series: Annotated[Path, typer.Option(help="Folder of the DICOM series that the label map belongs to.")],
+    label: Annotated[Path, typer.Option(help="Label map on the series' grid, NIfTI.")],
+    output: Annotated[Path, typer.Option(help="DICOM-SEG to write.")],
+    names: Annotated[str, typer.Option(help='Label values and organs: "1=liver,6=left kidney"; default: all.')] = "",
+    bundle: Annotated[Optional[Path], typer.Option(help="Bundle that made the label map: names the algorithm.")] = None,  # noqa: UP045
+) -> None:
+    """Write a label map as DICOM-SEG, with coded organs and references to its series."""
+    from .errors import guard
+
+    print(guard(_dicom_seg, series, label, output, names, bundle))
 
 
 @supervoxels_app.command()
@@ -159,6 +171,12 @@ def _statistics(bundle: Path, dataset_dir: str, config: str) -> None:
     items = parser.get_parsed_content("train#dataset").data
     mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
     print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
+
+
+def _dicom_seg(series: Path, label: Path, output: Path, names: str, bundle: Path | None) -> Path:
+    from .dicom import algorithm_of, parse_names, write_segmentation
+
+    return write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle))
 
 
 def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:

@@ -14,6 +14,7 @@ from nibabel.filebasedimages import ImageFileError
 from .. import monai_label
 from ..errors import InputError, one_line
 from .phantom import make_phantom
+from .series import holds_series
 
 Item: TypeAlias = dict[str, str]
 SubjectId: TypeAlias = "int | str"
@@ -28,14 +29,14 @@ def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section
 
     Args:
         dataset_dir: `"phantom"` (built in; in a MONAI Label server its studies instead), a folder with an MSD
-            `dataset.json`, or a folder of NIfTI files: images in `imagesTr/`, `images/` or the folder itself, labels
-            of the same name in `labelsTr/` or `labels/`.
+            `dataset.json`, or a folder of scans, NIfTI files or folders with one DICOM series each: images in
+            `imagesTr/`, `images/` or the folder itself, NIfTI labels of the same name in `labelsTr/` or `labels/`.
         require_labels: refuse scans without a label.
         section: list of `dataset.json` to read, "training" or "test".
 
     Returns:
-        Items `{"image": path, "label": path (where there is one), "subject": name}`; the subject is the file name
-        without extension and without the channel suffix `_0000`.
+        Items `{"image": path, "label": path (where there is one), "subject": name}`; the subject is the name of
+        the file without extension, or of the series' folder, without the channel suffix `_0000`.
 
     Raises:
         FileNotFoundError: the folder, an image or a listed label is missing, or there is no scan.
@@ -49,7 +50,10 @@ def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section
     description = _read_description(folder)
     items = _scan_folder(folder) if description is None else _listed(folder, description, section)
     if not items:
-        raise FileNotFoundError(f"{folder} holds no scan: expected dataset.json or NIfTI files in imagesTr/ or images/")
+        raise FileNotFoundError(
+            f"{folder} holds no scan: expected dataset.json, or NIfTI files or folders of DICOM series "
+            "in imagesTr/ or images/"
+        )
     items.sort(key=lambda item: natural_key(item["subject"]))
     for previous, item in zip(items, items[1:], strict=False):
         if previous["subject"] == item["subject"]:
@@ -164,7 +168,7 @@ def _listed(folder: Path, description: dict[str, Any], section: str) -> list[Ite
 
 
 def _scan_folder(folder: Path) -> list[Item]:
-    images = next((found for name in _IMAGE_FOLDERS if (found := _nifti_files(folder / name))), [])
+    images = next((found for name in _IMAGE_FOLDERS if (found := _scans(folder / name))), [])
     labels = next((found for name in _LABEL_FOLDERS if (found := _nifti_files(folder / name))), [])
     label_of = {_subject_name(path): str(path) for path in labels}
     items = []
@@ -175,12 +179,18 @@ def _scan_folder(folder: Path) -> list[Item]:
     return items
 
 
+def _scans(folder: Path) -> list[Path]:
+    return _nifti_files(folder) + [path for path in sorted(folder.glob("*")) if holds_series(path)]
+
+
 def _nifti_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*")) if path.name.endswith(_NIFTI) and not path.name.startswith(".")]
 
 
 def _subject_name(path: Path) -> str:
     name = path.name
+    if path.is_dir():
+        return name.removesuffix("_0000")
     for extension in _NIFTI:
         name = name.removesuffix(extension)
     return (name if name != path.name else path.stem).removesuffix("_0000")

@@ -1,6 +1,7 @@
 """MONAI dictionary transforms of our own, in the order in which a scan meets them."""
 
 from .checks import CheckFilesd, CheckVolumed
+from .dicom_seg import SaveDicomSegd, name_after_scan
 from .geometry import CropPadInPlaned, SafeSpacingd, SliceAxisd
 from .outputs import MergeOrgansd, OrganMasksd
 from .studies import StudySupportd
@@ -15,6 +16,8 @@ __all__ = [
     "OrganMasksd",
     "QueryExtentd",
     "SafeSpacingd",
+    "SaveDicomSegd",
     "SliceAxisd",
     "StudySupportd",
+    "name_after_scan",
 ]

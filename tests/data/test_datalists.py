@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from common.data import exclude_subjects, label_names, load_datalist, select_subjects
+from tests.dicom.writer import values, write_series
+
+STORED = values((8, 6, 2))
 
 
 def write_scan(path: Path, shape: tuple[int, ...] = (4, 4, 2)) -> str:
@@ -67,6 +70,27 @@ def test_plain_folder(tmp_path, images, labels):
     assert "label" not in datalist[1]
     with pytest.raises(ValueError, match=r"p2\.nii has no label"):
         load_datalist(tmp_path, require_labels=True)
+
+
+@pytest.mark.parametrize(("images", "labels"), [("imagesTr", "labelsTr"), ("images", "labels"), ("", "labels")])
+def test_folder_of_dicom_series(tmp_path, images, labels):
+    for name in ("patient.10", "patient.9"):
+        write_series(tmp_path / images / name, STORED)
+    write_scan(tmp_path / images / "patient.8.nii.gz")
+    (tmp_path / images / "notes").mkdir()
+    label = write_scan(tmp_path / labels / "patient.9.nii.gz")
+    datalist = load_datalist(tmp_path)
+    assert subjects_of(datalist) == ["patient.8", "patient.9", "patient.10"]
+    assert datalist[1] == {"image": str(tmp_path / images / "patient.9"), "label": label, "subject": "patient.9"}
+
+
+def test_description_that_names_series(tmp_path):
+    write_series(tmp_path / "series" / "1.2.3", STORED)
+    label = write_scan(tmp_path / "one.nii.gz")
+    describe(tmp_path, training=[{"image": "series/1.2.3/", "label": "one.nii.gz"}])
+    assert load_datalist(tmp_path, require_labels=True) == [
+        {"image": str(tmp_path / "series" / "1.2.3"), "label": label, "subject": "1.2.3"}
+    ]
 
 
 def test_phantom_by_name(tmp_path, monkeypatch, phantom):

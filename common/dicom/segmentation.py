@@ -1,0 +1,215 @@
+"""Label maps of DICOM series as DICOM Segmentation objects (DICOM-SEG)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import LoadImage
+
+from .. import __version__
+from ..data.series import check_series
+from ..errors import InputError
+from ..transforms.checks import CheckFilesd, CheckVolumed, to_grid
+from .organs import SNOMED_CT, find_organ
+
+logger = logging.getLogger(__name__)
+
+# Attributes that a segmentation copies from its source and that may be empty but not absent.
+_MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+def need_dicom() -> None:
+    """Check that the packages for writing are installed.
+
+    Raises:
+        InputError: they are not.
+    """
+    missing = [name for name in ("pydicom", "highdicom") if find_spec(name) is None]
+    if missing:
+        raise InputError(f'DICOM-SEG needs {" and ".join(missing)}: pip install "fewshot-bundles[dicom]"')
+
+
+def algorithm_of(bundle: str | Path | None) -> tuple[str, str]:
+    """Return name and version of a bundle, from its ``configs/metadata.json``; those of this package without one."""
+    if bundle is None:
+        return "fewshot-bundles", __version__
+    metadata = json.loads((Path(bundle) / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return str(metadata["name"]), str(metadata["version"])
+
+
+def write_segmentation(
+    series: str | Path,
+    label_map: str | Path | MetaTensor,
+    output: str | Path,
+    organ_names: Mapping[int, str] | None,
+    algorithm_name: str,
+    algorithm_version: str,
+) -> Path:
+    """Write a label map as DICOM-SEG: binary, one coded segment for each organ, with references to every source slice.
+
+    Where de-identification has emptied the series' UIDs, those of the files' meta information are used for the slices;
+    study and series get UIDs derived from them, the same at every call.
+
+    Args:
+        series: folder of the DICOM series that was segmented.
+        label_map: NIfTI file, or ``(1, X, Y, Z)`` with its affine, on the series' grid; axes in any order and
+            direction.
+        output: file to write, ``.dcm``; complete or not there at all.
+        organ_names: label values to write and their names; None: all that are there, as "organ 1" and so on.
+        algorithm_name: name of the program, for instance that of the bundle.
+        algorithm_version: its version.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: packages are missing, the series or the label map is unusable, they do not fit, or the label map
+            holds none of the organs.
+    """
+    need_dicom()
+    import pydicom
+
+    if not Path(series).is_dir():
+        raise InputError(f"{series}: DICOM-SEG refers to a DICOM series; give its folder")
+    slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in check_series(Path(series))]
+    label = _load(label_map) if _is_path(label_map) else label_map
+    volume = to_grid(label, _grid(slices, series)).as_tensor().round().to(torch.int32)[0].cpu().numpy()
+    names = _present(volume, organ_names, label_map if _is_path(label_map) else output)
+    _complete(slices, series)
+    algorithm = (algorithm_name, algorithm_version)
+    return _save(_segmentation(slices, volume, names, *algorithm), Path(output))
+
+
+def _is_path(label_map: Any) -> bool:
+    return isinstance(label_map, (str, Path))
+
+
+def _load(path: Any) -> MetaTensor:
+    path = CheckFilesd("label")({"label": path})["label"]
+    volume = LoadImage(image_only=True, ensure_channel_first=True)(path)
+    return CheckVolumed("label")({"label": volume})["label"]
+
+
+def _grid(slices: Sequence[Any], series: str | Path) -> MetaTensor:
+    """An empty volume with the shape and the affine (RAS) of the stacked slices."""
+    first, last = slices[0], slices[-1]
+    row, column = np.reshape([float(part) for part in first.ImageOrientationPatient], (2, 3))
+    rows, columns = (float(part) for part in first.PixelSpacing)
+    start, end = (np.array([float(part) for part in item.ImagePositionPatient]) for item in (first, last))
+    normal = np.cross(row, column)
+    step = normal * float((end - start) @ normal) / (len(slices) - 1) if len(slices) > 1 else normal
+    affine = np.eye(4)
+    affine[:3] = np.stack([row * columns, column * rows, step, start], axis=1)
+    affine[:2] *= -1  # LPS to RAS
+    shape = (1, int(first.Columns), int(first.Rows), len(slices))
+    return MetaTensor(torch.zeros(1).expand(shape), torch.as_tensor(affine), meta={"filename_or_obj": str(series)})
+
+
+def _present(volume: np.ndarray, names: Mapping[int, str] | None, source: Any) -> dict[int, str]:
+    """Names of the values in the label map, background left out."""
+    values = [int(value) for value in np.unique(volume) if value > 0]
+    if names is None:
+        names = {value: f"organ {value}" for value in values}
+    found = {value: name for value, name in sorted(names.items()) if value in values}
+    absent = [name for value, name in names.items() if value and value not in values]
+    if not found:
+        raise InputError(f"{source}: no organ to write, the label map holds {values}, asked for {dict(names)}")
+    if absent:
+        logger.warning("%s: nothing drawn of %s, left out of the DICOM-SEG", source, ", ".join(absent))
+    return found
+
+
+def _complete(slices: Sequence[Any], series: str | Path) -> None:
+    """Fill in what de-identification has emptied and what a segmentation must refer to."""
+    from pydicom.uid import generate_uid
+
+    for item in slices:
+        item.SOPClassUID = item.get("SOPClassUID") or item.file_meta.get("MediaStorageSOPClassUID")
+        item.SOPInstanceUID = item.get("SOPInstanceUID") or item.file_meta.get("MediaStorageSOPInstanceUID")
+        for name in _MAY_BE_EMPTY:
+            item.setdefault(name, "")
+    if not all(item.SOPClassUID and item.SOPInstanceUID for item in slices):
+        raise InputError(f"{series}: slices without SOP Instance UID cannot be referred to; export the series again")
+    instances = [str(item.SOPInstanceUID) for item in slices]
+    derived = []
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+        if not slices[0].get(name):
+            derived.append(name)
+            uid = generate_uid(entropy_srcs=[name, *instances])
+            for item in slices:
+                setattr(item, name, uid)
+    if derived:
+        logger.warning("%s: %s empty; the DICOM-SEG has ones derived from the slices", series, ", ".join(derived))
+
+
+def _segmentation(slices: Sequence[Any], volume: np.ndarray, names: Mapping[int, str], name: str, version: str) -> Any:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    algorithm = hd.AlgorithmIdentificationSequence(name, family=codes.cid7162.ArtificialIntelligence, version=version)
+    frames = np.moveaxis(volume, (2, 1, 0), (0, 1, 2))
+    numbered = np.zeros(frames.shape, np.uint8 if len(names) < 256 else np.uint16)
+    for number, value in enumerate(names, start=1):
+        numbered[frames == value] = number
+    return hd.seg.Segmentation(
+        source_images=slices,
+        pixel_array=numbered,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_describe(number, organ, algorithm) for number, organ in enumerate(names.values(), 1)],
+        series_instance_uid=hd.UID(),
+        series_number=int(slices[0].get("SeriesNumber") or 0) + 1000,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="fewshot-bundles",
+        manufacturer_model_name=name,
+        software_versions=__version__,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        content_description=f"Segmentation by {name}"[:64],
+        series_description=f"Segmentation by {name}"[:64],
+    )
+
+
+def _describe(number: int, name: str, algorithm: Any) -> Any:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    organ = find_organ(name)
+    description = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=codes.cid7150.AnatomicalStructure,
+        segmented_property_type=hd.sr.CodedConcept(organ.value, organ.scheme, organ.meaning),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm,
+        tracking_uid=hd.UID(),
+        tracking_id=name,
+    )
+    if organ.modifiers:
+        modifiers = [hd.sr.CodedConcept(value, SNOMED_CT, meaning) for value, meaning in organ.modifiers]
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifiers
+    return description
+
+
+def _save(dataset: Any, output: Path) -> Path:
+    """Write beside the place and rename, so that no half-written file is left."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        dataset.save_as(partial)
+        os.replace(partial, output)
+    finally:
+        partial.unlink(missing_ok=True)
+    return output

@@ -1,0 +1,75 @@
+"""Results of DICOM series: their names, and label maps as DICOM-SEG."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from .checks import file_name
+
+logger = logging.getLogger(__name__)
+
+
+class SaveDicomSegd(MapTransform):
+    """Write label maps of DICOM series as ``<series folder>_seg.dcm``; needs the extra ``dicom``.
+
+    Args:
+        keys: keys of label maps ``(1, X, Y, Z)`` on the grid of the scan that was read, whose meta names the folder.
+        output_dir: folder to write to.
+        bundle_root: bundle, whose metadata name the algorithm and its version.
+        organ_names: label values to write and the organs' names, by which codes are found; None: all, as "organ 1".
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str,
+        bundle_root: str,
+        organ_names: Mapping[Any, str] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        from ..dicom import algorithm_of, need_dicom
+
+        need_dicom()  # before anything is segmented
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+        self.algorithm = algorithm_of(bundle_root)
+        self.organ_names = None if organ_names is None else {int(value): name for value, name in organ_names.items()}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data unchanged.
+
+        Raises:
+            InputError: the scan is not a folder, or its files cannot be referred to.
+        """
+        from ..dicom import write_segmentation
+
+        for key in self.key_iterator(data):
+            series = Path(file_name(data[key]))
+            drawn = {int(value) for value in data[key].unique()} - {0}
+            if not drawn & set(self.organ_names or drawn):
+                logger.warning("%s: no organ was found, so no DICOM-SEG is written", series)
+                continue
+            output = self.output_dir / f"{series.name}_seg.dcm"
+            write_segmentation(series, data[key].cpu(), output, self.organ_names, *self.algorithm)
+        return dict(data)
+
+
+def name_after_scan(meta: Mapping[str, Any] | None, saver: Any = None) -> dict[str, Any]:
+    """Name a result after its scan, for ``SaveImaged(output_name_formatter=)``.
+
+    MONAI takes what follows the last dot for an extension. In the name of a series' folder, often a UID, it is none,
+    and two series would share one result.
+
+    Args:
+        meta: meta of the result, with ``filename_or_obj``.
+        saver: the transform that saves; not used.
+    """
+    scan = str((meta or {}).get("filename_or_obj", "scan"))
+    return {"subject": f"{scan}.dcm" if Path(scan).is_dir() else scan, "idx": None}
