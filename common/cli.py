@@ -119,6 +119,33 @@ def package_bundles(
         print(path)
 
 
+@app.command("freeze")
+def freeze_organ(
+    bundle: Bundle,
+    support_image: Annotated[
+        str, typer.Option("--support-image", "--support_image", help="Annotated scan; several separated by commas.")
+    ],
+    support_label: Annotated[
+        str, typer.Option("--support-label", "--support_label", help="Its label map; one drawn slice is enough.")
+    ],
+    organ: Annotated[str, typer.Option(help="Name in the dataset.json of the label map's dataset, or label value.")],
+    output: Annotated[Path, typer.Option(help="File to write: .ts for TorchScript, .onnx for ONNX.")],
+    config: Overlays = "",
+    checkpoint: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Trained weights; default: the bundle's models/model.pt."),
+    ] = None,
+    onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,
+) -> None:
+    """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""
+    from .errors import guard
+    from .packaging.freeze import freeze
+
+    support = (support_image, support_label, organ)
+    for path in guard(freeze, bundle, *support, output, config=_names(config), checkpoint=checkpoint, onnx=onnx):
+        print(path)
+
+
 @app.command("dicom-seg")
 def dicom_seg(
     series: Annotated[Path, typer.Option(help="Folder of the DICOM series that the label map belongs to.")],

@@ -11,7 +11,8 @@ runner = CliRunner()
 
 def test_help_names_every_verb():
     text = runner.invoke(app, ["--help"]).output
-    assert all(verb in text for verb in ("train", "evaluate", "segment", "statistics", "supervoxels"))
+    verbs = ("train", "evaluate", "segment", "statistics", "supervoxels", "package", "freeze", "dicom-seg")
+    assert all(verb in text for verb in verbs)
 
 
 def test_help_loads_nothing_heavy(run_python):

@@ -21,7 +21,8 @@ class ConditionedSegmenter(nn.Module):
         super().__init__()
         self.segmenter = segmenter.eval()
         with torch.no_grad():
-            features = segmenter.encode(support_image)
+            # One by one, as the inferer does: windows of a volume take much memory.
+            features = torch.cat([segmenter.encode(image) for image in support_image.split(1)])
         self.register_buffer("support_features", features[None])
         self.register_buffer("support_mask", support_mask[None])
 
