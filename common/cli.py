@@ -88,6 +88,33 @@ def statistics(
     guard(_statistics, bundle, dataset_dir, config)
 
 
+@app.command()
+def crossval(
+    bundle: Bundle,
+    dataset: Annotated[str, typer.Option(help="Name; chaos_t2, sabs and mscmr have published folds.")] = "phantom",
+    data: Annotated[Optional[str], typer.Option(help="Its folder; default: the name, for phantom.")] = None,  # noqa: UP045
+    folds: Annotated[str, typer.Option(help="Folds, for instance 0-4 or 0,3.")] = "0-4",
+    repeats: Annotated[int, typer.Option(help="Trainings per fold, each with its own seed.")] = 1,
+    protocols: Annotated[str, typer.Option(help="Evaluation protocols, separated by commas.")] = "ep1,ep2",
+    setting: Annotated[int, typer.Option(help="1, or 2: test organs never in training slices.")] = 1,
+    config: Overlays = "",
+    override: Annotated[Optional[list[str]], typer.Option(help="ID=VALUE, as often as needed.")] = None,  # noqa: UP045
+    output: Annotated[Path, typer.Option(help="Folder for one result file per run.")] = Path("results"),
+    engine: Annotated[str, typer.Option(help="local, ray, or slurm: writes an array script.")] = "local",
+    jobs: Annotated[int, typer.Option(help="Runs at the same time (local), or cores per run (ray).")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes per training, one per GPU, under torchrun.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first repeat.")] = 2021,
+    task: Annotated[Optional[int], typer.Option(help="Execute this run of the list only.")] = None,  # noqa: UP045
+) -> None:
+    """Train and evaluate a bundle on all folds, resumably: one small result file per run."""
+    from .errors import guard
+
+    settings = {"dataset": dataset, "folds": _folds(folds), "repeats": repeats, "setting": setting, "seed": seed}
+    study = {"data": data or dataset, "output": output, "protocols": _names(protocols), "processes": processes}
+    chosen = {**settings, "config": _names(config), "overrides": _overrides(override or [])}
+    guard(_crossval, bundle, chosen, study, engine, jobs, task)
+
+
 @app.command("package")
 def package_bundles(
     bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045
@@ -200,6 +227,30 @@ def _statistics(bundle: Path, dataset_dir: str, config: str) -> None:
     print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
 
 
+def _crossval(
+    bundle: Path, settings: dict[str, Any], shared: dict[str, Any], engine: str, jobs: int, task: int | None
+) -> None:
+    import sys
+
+    from .errors import InputError
+    from .evaluation.crossval import Study, list_runs
+    from .evaluation.engines import run_locally, run_on_ray, write_slurm
+
+    runs = list_runs(bundle, **settings)
+    study = Study(bundle.absolute(), **shared)
+    if task is not None:
+        runs = runs[task : task + 1]
+    if engine == "slurm":
+        arguments = [part for part in sys.argv[2:] if part not in ("--engine", "slurm", "--engine=slurm")]
+        print(write_slurm(study.output, arguments, len(runs), study.processes))
+    elif engine == "ray":
+        run_on_ray(study, runs, cpus=jobs, gpus=study.processes if study.processes > 1 else 0)
+    elif engine == "local":
+        run_locally(study, runs, jobs)
+    else:
+        raise InputError(f"engine is local, ray or slurm, got {engine}")
+
+
 def _dicom_seg(series: Path, label: Path, output: Path, names: str, bundle: Path | None) -> Path:
     from .dicom import algorithm_of, parse_names, write_segmentation
 
@@ -218,6 +269,24 @@ def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
 
 def _names(config: str) -> list[str]:
     return [name.strip() for name in config.split(",") if name.strip()]
+
+
+def _folds(text: str) -> list[int]:
+    first, dash, last = text.partition("-")
+    return (
+        list(range(_integers(first, "--folds")[0], _integers(last, "--folds")[0] + 1))
+        if dash
+        else _integers(text, "--folds")
+    )
+
+
+def _overrides(texts: list[str]) -> dict[str, Any]:
+    import yaml
+
+    pairs = [text.partition("=") for text in texts]
+    if any(not mark for _, mark, _ in pairs):
+        raise typer.BadParameter(f"--override takes ID=VALUE, got {texts}")
+    return {key: yaml.safe_load(value) for key, _, value in pairs}
 
 
 def _integers(text: str, option: str) -> list[int]:

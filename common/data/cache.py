@@ -157,6 +157,19 @@ def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image
     return mean, math.sqrt(squares / count)
 
 
+def hash_files(path: Path) -> bytes:
+    """SHA-256 of a file, or of all files of a folder (a DICOM series) with their names."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        parts = [file.relative_to(path).as_posix().encode() + hash_files(file) for file in files]
+        return hashlib.sha256(b"\0".join(parts)).digest()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
 def _hash_transforms(compose: Compose) -> str:
     digest = hashlib.sha256(repr(compose.lazy).encode())
     for transform in compose.flatten().transforms:
@@ -186,21 +199,8 @@ def _hash_item(item: Mapping[str, Any], transform_hash: str) -> str:
         for value in values:
             # A subject may be called like a file in the working directory.
             is_path = key != "subject" and isinstance(value, str | os.PathLike) and Path(value).exists()
-            digest.update(_hash_files(Path(value)) if is_path else repr(value).encode())
+            digest.update(hash_files(Path(value)) if is_path else repr(value).encode())
     return digest.hexdigest()[:40]
-
-
-def _hash_files(path: Path) -> bytes:
-    """Digest of a file, or of all files of a folder (a DICOM series) with their names."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        parts = [file.relative_to(path).as_posix().encode() + _hash_files(file) for file in files]
-        return hashlib.sha256(b"\0".join(parts)).digest()
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
 
 
 def _prepare(transform: Compose, item: Mapping[str, Any], path: Path, remaining: int) -> None:
