@@ -1,0 +1,153 @@
+"""Cross-validation: which runs, and that neither a kill nor another engine changes a result."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from common.evaluation.crossval import Run, Study, execute, list_runs
+from common.evaluation.engines import run_locally, run_on_ray
+from tests.e2e.tiny import SMALL_TRAINING
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "bundles/adnet"
+SHORT = {**SMALL_TRAINING["adnet"], "episodes_per_epoch": 20, "max_epochs": 2, "save_interval": 5, "distances": False}
+
+
+def runs_of(folds, **settings):
+    return list_runs(BUNDLE, "tiny", folds, **{"overrides": SHORT, **settings})
+
+
+@pytest.fixture
+def study(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return Study(BUNDLE, str(dataset), tmp_path, ["ep1", "ep2"])
+
+
+def result(path):
+    """What a run found, without how long it took."""
+    content = json.loads(path.read_text())
+    return content["run"], content["cases"], content["manifest"]["data_sha256"], content["training"]["threshold"]
+
+
+def test_the_list_of_runs():
+    runs = list_runs(BUNDLE, "chaos_t2", [0, 3], repeats=2, setting=2, config=["cpu_chaos_t2"])
+    assert [run.name for run in runs[:4]] == [
+        f"adnet-cpu_chaos_t2-chaos_t2-s2-{group}-f{fold}-r0" for group in ("kidneys", "liver_spleen") for fold in (0, 3)
+    ]
+    assert len({run.name for run in runs}) == 8
+    assert [run.seed for run in runs] == [2021] * 4 + [2022] * 4
+    assert runs[0].configs == ["train", "cpu_chaos_t2"]
+
+
+@pytest.mark.parametrize("wrong", [{"folds": [5]}, {"folds": []}, {"setting": 3}, {"repeats": 0}])
+def test_what_does_not_exist_is_refused(wrong):
+    with pytest.raises(InputError, match="folds are 0 to 4"):
+        list_runs(BUNDLE, "chaos_t2", **{"folds": [0], **wrong})
+
+
+def test_a_run_is_one_file_and_is_not_repeated(study):
+    (run,) = runs_of([0])
+    path = execute(study, run)
+    content = json.loads(path.read_text())
+    assert Run(**content["run"]) == run
+    assert {(row["protocol"], row["organ"]) for row in content["cases"]} == {
+        (protocol, organ) for protocol in ("ep1", "ep2") for organ in ("liver", "spleen")
+    }
+    assert all(0 <= row["dice"] <= 1 for row in content["cases"])
+    assert content["manifest"]["versions"]["torch"] and content["manifest"]["train_seconds"] > 0
+    assert len(content["training"]["loss"]) == len(content["training"]["iteration"])
+    before = path.stat().st_mtime_ns
+    assert execute(study, run) == path and path.stat().st_mtime_ns == before
+
+
+def test_setting_2_trains_and_scores_by_group(study, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "common.evaluation.crossval.label_names", lambda _: {"liver": 1, "spleen": 4, "right kidney": 2}
+    )
+    monkeypatch.setattr("common.evaluation.crossval._call", lambda _s, _r, step, settings, _l: calls.append(settings))
+    (run,) = [run for run in runs_of([0], setting=2) if run.group == "liver_spleen"]
+    with pytest.raises(FileNotFoundError):  # nothing ran, so there are no cases
+        execute(study, run)
+    assert all(settings["excluded_labels"] == settings["validate#load_support#organs"] == [1, 4] for settings in calls)
+
+
+@pytest.mark.slow
+def test_a_failing_run_is_named_and_the_others_are_executed(study):
+    good, bad = runs_of([0]), runs_of([1], overrides={**SHORT, "encoder_depth": 7})
+    with pytest.raises(
+        InputError, match=r"1 of 2 runs failed.*adnet-tiny-s1-f1-r0: train ended with status 1.*train\.log"
+    ):
+        run_locally(study, [*bad, *good])
+    assert sorted(path.name for path in study.output.glob("*.json")) == ["adnet-tiny-s1-f0-r0.json"]
+
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_nothing(study, dataset, tmp_path):
+    reference = [result(path) for path in run_locally(study, runs_of([0, 1]))]
+    options = [part for key, value in SHORT.items() for part in ("--override", f"{key}={json.dumps(value)}")]
+    arguments = ["--bundle", BUNDLE, "--dataset", "tiny", "--data", dataset, "--folds", "0,1", *options]
+    command = [sys.executable, "-m", "common.cli", "crossval", *arguments, "--output", tmp_path / "killed"]
+    driver = subprocess.Popen([str(part) for part in command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    second = tmp_path / "killed/work/adnet-tiny-s1-f1-r0/models"
+    end = time.monotonic() + 120
+    while not list(second.glob("checkpoint_iteration=*.pt")) and time.monotonic() < end:
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    training = subprocess.run(["pgrep", "-f", str(second)], capture_output=True, text=True).stdout.split()
+    assert training, "the training outlives its driver"
+    os.kill(int(training[0]), signal.SIGKILL)
+    assert [path.name for path in (tmp_path / "killed").glob("*.json")] == ["adnet-tiny-s1-f0-r0.json"]
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
+    assert [result(path) for path in sorted((tmp_path / "killed").glob("*.json"))] == reference
+    again = json.loads((tmp_path / "killed/adnet-tiny-s1-f1-r0.json").read_text())
+    assert again["manifest"]["resumed"] is True
+
+
+@pytest.mark.slow
+def test_slurm_tasks_execute_the_list(study, dataset, tmp_path):
+    options = [part for key, value in SHORT.items() for part in ("--override", f"{key}={json.dumps(value)}")]
+    arguments = ["--bundle", BUNDLE, "--dataset", "tiny", "--data", dataset, "--folds", "0-1", *options]
+    command = [sys.executable, "-m", "common.cli", "crossval", *arguments, "--output", tmp_path, "--engine", "slurm"]
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
+    script = tmp_path / "crossval.sbatch"
+    assert "#SBATCH --array=0-1\n" in script.read_text()
+    (tmp_path / "bin").mkdir()
+    fewshot = tmp_path / "bin/fewshot"
+    fewshot.write_text(f'#!/bin/sh\nexec {sys.executable} -m common.cli "$@"\n')
+    fewshot.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{fewshot.parent}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "1"}
+    subprocess.run(["bash", script], cwd=ROOT, env=environment, check=True)
+    assert [path.name for path in tmp_path.glob("*.json")] == ["adnet-tiny-s1-f1-r0.json"]
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_of_two_workers_gives_the_same_results(study, tmp_path):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    import ray
+
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    try:
+        on_ray = Study(BUNDLE, study.data, tmp_path / "ray", study.protocols)
+        paths = run_on_ray(on_ray, runs_of([0, 1]), cluster.address)
+        assert [result(path) for path in paths] == [result(path) for path in run_locally(study, runs_of([0, 1]))]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_torchrun_trains_with_several_processes(dataset, study, tmp_path):
+    two = Study(BUNDLE, str(dataset), tmp_path / "two", ["ep2"], processes=2)
+    (run,) = runs_of([0], overrides={**SHORT, "batch_size": 1})
+    assert json.loads(execute(two, run).read_text())["manifest"]["processes"] == 2
