@@ -24,7 +24,8 @@ test: lint
 		-m "not slow and not gpu and not real_data and not monai_label"
 
 test-slow: .venv/.development
-	$(BIN)/python -m pytest --durations 10 -m "(slow or real_data) and not gpu and not monai_label"
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --durations 10 \
+		-m "(slow or real_data) and not gpu and not monai_label"
 
 test-monai-label: .venv/.development
 	$(BIN)/python -m pytest --durations 10 -m monai_label
