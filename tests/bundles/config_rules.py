@@ -198,18 +198,29 @@ FILE_RULES: list[Callable[[Document], list[str]]] = [
 
 def same_network(train: dict[str, Any], inference: dict[str, Any]) -> list[str]:
     """`network_def`, and every id that it refers to, says the same in train.yaml and inference.yaml."""
-    pending, seen = ["network_def"], set()
+    return [
+        f"{key}: train {train.get(key)!r}, inference {inference.get(key)!r}"
+        for key in sorted(reached(train, "network_def") - {"device"})
+        if key not in train or key not in inference or train[key] != inference[key]
+    ]
+
+
+def no_device(inference: dict[str, Any]) -> list[str]:
+    """MONAI Label writes a request's `device` into the configuration: what it evaluates must not refer to it."""
+    parts = ("preprocessing", "inferer", "postprocessing")
+    return [f"{part}: refers to device" for part in parts if "device" in reached(inference, part)]
+
+
+def reached(content: dict[str, Any], start: str) -> set[str]:
+    """Collect an id and the top-level ids that it refers to, directly or through others."""
+    pending, seen = [start], set()
     while pending:
         key = pending.pop()
         if key not in seen:
             seen.add(key)
-            values = [value for _, value in walk([train.get(key)]) if isinstance(value, str)]
+            values = [value for _, value in walk([content.get(key)]) if isinstance(value, str)]
             pending += [name for value in values for name in re.findall(r"@(\w+)", value)]
-    return [
-        f"{key}: train {train.get(key)!r}, inference {inference.get(key)!r}"
-        for key in sorted(seen - {"device"})
-        if key not in train or key not in inference or train[key] != inference[key]
-    ]
+    return seen
 
 
 def overlay_ids(base: Document, overlay: Document) -> list[str]:

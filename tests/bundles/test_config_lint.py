@@ -25,6 +25,7 @@ from tests.bundles.config_rules import (
     imports,
     inverts,
     metadata_keys,
+    no_device,
     no_initialize,
     no_macros,
     numbers,
@@ -71,6 +72,7 @@ class TestBundle:
         inference = load(bundle, "inference").content
         assert same_network(load(bundle, "train").content, inference) == []
         assert inverts(inference) == []
+        assert no_device(inference) == []
 
     def test_overlays(self, bundle: Path) -> None:
         base = load(bundle, "train")
@@ -189,6 +191,12 @@ def test_metadata_rules() -> None:
     assert metadata_keys({**good, "version": "0.2.0"}) == ["changelog: does not list the version"]
     swapped = {"inputs": {"support_image": tensor, "image": tensor}, "outputs": {"pred": tensor}}
     assert len(metadata_keys({**good, "network_data_format": swapped})) == 2
+
+
+def test_device_must_not_be_reached() -> None:
+    good = {"device": "cpu", "inferer": {"size": "@size"}, "size": 1, "network": "$@network_def.to(@device)"}
+    assert no_device(good) == []
+    assert no_device({**good, "size": "$2 if str(@device) == 'cpu' else 8"}) == ["inferer: refers to device"]
 
 
 def test_postprocessing_and_folder_name_rules() -> None:
