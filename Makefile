@@ -28,7 +28,7 @@ test-slow: .venv/.development
 		-m "(slow or real_data) and not gpu and not monai_label"
 
 test-monai-label: .venv/.development
-	tests/monai_label/environment.sh
+	-tests/monai_label/environment.sh
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --durations 10 -m monai_label
 
 lint: .venv/.development
