@@ -115,6 +115,42 @@ def crossval(
     guard(_crossval, bundle, chosen, study, engine, jobs, task)
 
 
+@app.command()
+def table(
+    results: Annotated[Path, typer.Argument(help="Folder of result files.")],
+    form: Annotated[str, typer.Option("--format", help="text, markdown, latex, or csv: every case.")] = "text",
+    page: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Rewrite this Markdown page between its markers instead."),
+    ] = None,
+    bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for --page.")] = Path("bundles"),
+) -> None:
+    """Set our results beside the papers'."""
+    from .errors import guard
+    from .evaluation.comparison import format_results
+    from .evaluation.page import write_results_page
+
+    if page is not None:
+        guard(write_results_page, results, page, bundles)
+    else:
+        typer.echo(guard(format_results, results, form), nl=False)
+
+
+@app.command("prepare")
+def prepare_data(
+    challenge: Annotated[str, typer.Argument(help="chaos, sabs, mscmr, visceral or folder.")],
+    input: Annotated[Path, typer.Option(help="Folder as downloaded and unpacked.")],
+    output: Annotated[Path, typer.Option(help="Dataset folder to write: imagesTr, labelsTr, dataset.json.")],
+    num_workers: Annotated[Optional[int], typer.Option(help="Processes; default: one for each core.")] = None,  # noqa: UP045
+    skip_damaged: Annotated[bool, typer.Option(help="Leave damaged scans out instead of refusing all.")] = False,
+) -> None:
+    """Make a dataset folder of a challenge's download, at the preprocessing of the papers."""
+    from .data.adapters import prepare
+    from .errors import guard
+
+    guard(prepare, challenge, input, output, num_workers, skip_damaged)
+
+
 @app.command("package")
 def package_bundles(
     bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045

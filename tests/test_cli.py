@@ -11,7 +11,19 @@ runner = CliRunner()
 
 def test_help_names_every_verb():
     text = runner.invoke(app, ["--help"]).output
-    verbs = ("train", "evaluate", "segment", "statistics", "supervoxels", "package", "freeze", "dicom-seg")
+    verbs = (
+        "train",
+        "evaluate",
+        "segment",
+        "statistics",
+        "supervoxels",
+        "package",
+        "freeze",
+        "dicom-seg",
+        "crossval",
+        "table",
+        "prepare",
+    )
     assert all(verb in text for verb in verbs)
 
 

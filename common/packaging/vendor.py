@@ -6,8 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
-# Command line, demo and packaging itself stay behind; so does what only they import.
-_LEFT_BEHIND = ("cli.py", "demo.py", "packaging", "evaluation/overlay.py", "supervoxels/preview.py")
+# What the bundles' configurations name is vendored with all that it imports; the rest stays behind.
+_LEFT_BEHIND = (
+    *("cli.py", "demo.py", "workflow.py", "packaging", "data/adapters", "supervoxels/preview.py"),
+    *("evaluation/overlay.py", "evaluation/crossval.py", "evaluation/engines.py", "evaluation/report"),
+    *("evaluation/results.py", "evaluation/published.py", "evaluation/published.yaml", "evaluation/statistics.py"),
+    *("evaluation/grid.py", "evaluation/comparison.py", "evaluation/differences.py", "evaluation/page.py"),
+)
 _WRITTEN_BY_RUNS = ("models", "cache", "eval", "output", "predictions")
 _RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
 
@@ -25,7 +30,7 @@ def copy_bundle(bundle: Path, target: Path) -> None:
     shutil.copytree(common, target / "scripts" / "common", ignore=ignore)
     for name in _LEFT_BEHIND:
         path = target / "scripts" / "common" / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for path in sorted((target / "scripts").glob("*.py")):
         path.write_text(_script(path.read_text()))
     for path in sorted((target / "configs").glob("*.yaml")):

@@ -151,3 +151,18 @@ def test_torchrun_trains_with_several_processes(dataset, study, tmp_path):
     two = Study(BUNDLE, str(dataset), tmp_path / "two", ["ep2"], processes=2)
     (run,) = runs_of([0], overrides={**SHORT, "batch_size": 1})
     assert json.loads(execute(two, run).read_text())["manifest"]["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", SMALL_TRAINING)
+def test_five_folds_twice_on_the_phantom(bundle, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    coarse = {"image_size": 96, "spacing": [3.0, 3.0, 7.7], "fold_organs": [1, 2, 3, 4], "test_organs": [2, 3]}
+    steps = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 1, "distances": False}
+    overrides = {**SMALL_TRAINING[bundle], **coarse, **steps}
+    runs = list_runs(ROOT / "bundles" / bundle, "phantom", repeats=2, overrides=overrides)
+    study = Study(ROOT / "bundles" / bundle, "phantom", tmp_path, ["ep2"])
+    paths = run_locally(study, runs)
+    assert len(paths) == 10 and all(path.is_file() for path in paths)
+    cases = {row["case"] for path in paths for row in json.loads(path.read_text())["cases"]}
+    assert cases == {f"phantom_{number:02d}" for number in range(1, len(cases) + 1)} and len(cases) >= 10

@@ -1,0 +1,97 @@
+"""Write prepared scans: each file whole or not there, each scan with a record of what it was made from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import MetaTensor
+
+from .base import Volumes
+
+Record = dict[str, Any]
+FOLDERS = {"image": "imagesTr", "label": "labelsTr"}
+
+
+def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> Record:
+    """Write image, label map (uint8) and record of a scan below a folder, the record last.
+
+    Args:
+        folder: gets `imagesTr/`, `labelsTr/` and `<subject>.json`.
+        subject: name of the files.
+        volumes: what to write.
+        record: what the scan was made from.
+
+    Returns:
+        The record with the files and their sizes in bytes.
+    """
+    files = {}
+    for key, volume in (("image", volumes.image), ("label", volumes.label)):
+        if volume is not None:
+            path = folder / FOLDERS[key] / f"{subject}.nii.gz"
+            with _whole(path) as partial:
+                _save(partial, volume, is_label=key == "label")
+            files[key] = path.stat().st_size
+    record = {**record, "files": files}
+    write_json(folder / f"{subject}.json", record)
+    return record
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step."""
+    with _whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def is_written(folder: Path, subject: str, record: Record, version: str, inputs: str) -> bool:
+    """Tell whether a scan lies below a folder whole, made by this version from these inputs.
+
+    Args:
+        folder: as for ``write_scan``.
+        subject: name of the files.
+        record: its record, empty without one.
+        version: of the adapter.
+        inputs: digest of the files that it is made from.
+    """
+    if not record or (record["version"], record["inputs_sha256"]) != (version, inputs):
+        return False
+    paths = {folder / FOLDERS[key] / f"{subject}.nii.gz": size for key, size in record["files"].items()}
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
+
+
+def move_scan(source: Path, target: Path, subject: str) -> None:
+    """Move the files of a scan from one folder to another on the same disk; an older label map does not stay."""
+    for part in FOLDERS.values():
+        name = Path(part) / f"{subject}.nii.gz"
+        (target / part).mkdir(parents=True, exist_ok=True)
+        if (source / name).is_file():
+            os.replace(source / name, target / name)
+        else:
+            (target / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a hidden name to write to; what was written gets the path's name when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _save(path: Path, volume: MetaTensor, is_label: bool) -> None:
+    array = volume[0].numpy()
+    image = nib.Nifti1Image(array.astype(np.uint8) if is_label else array, volume.affine.numpy().astype(float))
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
+    image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, path)

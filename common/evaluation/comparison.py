@@ -1,0 +1,174 @@
+"""Our results beside the papers': per-organ tables, tests between methods, and the cases behind them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from .crossval import Run
+from .grid import Grid, render
+from .published import (
+    Figures,
+    is_paper_configuration,
+    is_untrained,
+    method_name,
+    published,
+    published_organs,
+    scale_overlays,
+)
+from .results import Result, by_entry, read_results
+from .statistics import Score, Summary, band, entry_organs, summarise_entry, wilcoxon
+
+MISSING = "missing"
+_DATASETS = {
+    "chaos_t2": "CHAOS T2-SPIR", "mscmr": "MS-CMRSeg bSSFP", "sabs": "SABS", "visceral": "VISCERAL",
+    "phantom": "Built-in phantom",
+}  # fmt: skip
+_TEST_NOTE = (
+    "One-sided Wilcoxon signed-rank test on mean Dice across all runs, paired by fold and repeat, not corrected for "
+    "the number of tests. Fewer than five runs cannot be significant."
+)
+_BAND_NOTE = (
+    "Differences in points: up to 2 reproduced, up to 4 explained, above a fault. In brackets where runs are missing "
+    "or not of the paper's configuration: such a difference judges the scale, not the implementation."
+)
+_RUN_COLUMNS = ("bundle", "variant", "dataset", "setting", "group", "fold", "repeat", "seed")
+
+
+def format_results(folder: Path, form: str = "text") -> str:
+    """Write the tables of a folder of result files, or its cases.
+
+    Args:
+        folder: of ``fewshot crossval``.
+        form: ``text``, ``markdown``, ``latex``, or ``csv`` for the cases of all runs.
+
+    Raises:
+        InputError: unknown form, or the folder cannot be read.
+    """
+    results = read_results(folder)
+    return cases_csv(results) if form == "csv" else render(comparison_grids(results), form)
+
+
+def cases_csv(results: Sequence[Result]) -> str:
+    """Write a CSV line per run, protocol, case and organ; undefined values are empty cells."""
+    columns = list(dict.fromkeys(column for result in results for row in result.cases for column in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [*_RUN_COLUMNS, *columns], lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        run = {column: getattr(result.run, column) for column in _RUN_COLUMNS}
+        writer.writerows({**run, **row} for row in result.cases)
+    return stream.getvalue()
+
+
+def comparison_grids(results: Sequence[Result]) -> list[Grid]:
+    """Make a table for each dataset, setting and protocol, and one of tests where methods share runs."""
+    grids = []
+    for (dataset, setting), entries in _by_place(results).items():
+        rows = [row for entry in entries for result in entry for row in result.cases]
+        for protocol in sorted({row["protocol"] for row in rows}):
+            measured = [summarise_entry(entry, protocol) for entry in entries]
+            summaries = [summary for summary in measured if summary.scores]
+            organs = published_organs(dataset) or list(
+                dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
+            )
+            title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
+            grids.append(_comparison(f"{title}: Dice, percent", summaries, organs, protocol))
+            tests = _tests(summaries)
+            if tests:
+                header = ["higher", "than", "runs", "difference", "p", ""]
+                grids.append(Grid(f"{title}: tests", header, tests, [_TEST_NOTE]))
+    return grids
+
+
+def label(run: Run) -> str:
+    """Name a line of the tables: method and scale."""
+    scale = ", ".join(scale_overlays(run))
+    return f"{method_name(run)} ({scale})" if scale else method_name(run)
+
+
+def dataset_name(dataset: str) -> str:
+    """Return a dataset's name in print."""
+    return _DATASETS.get(dataset, dataset)
+
+
+def percent(value: Score | None) -> str:
+    """Write a score as the papers do; without deviation where there is one value only."""
+    if value is None:
+        return MISSING
+    return f"{value.mean:.2f}" if value.std is None else f"{value.mean:.2f} ± {value.std:.2f}"
+
+
+def _by_place(results: Sequence[Result]) -> dict[tuple[str, int], list[list[Result]]]:
+    places: dict[tuple[str, int], list[list[Result]]] = {}
+    for entry in by_entry(results).values():
+        places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
+    return {place: sorted(places[place], key=lambda entry: is_untrained(entry[0].run)) for place in sorted(places)}
+
+
+def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str], protocol: str) -> Grid:
+    rows, notes = [], []
+    unpublished: list[str] = []
+    partial: dict[str, list[str]] = {}
+    for summary in summaries:
+        name, figures = label(summary.run), published(summary.run, protocol)
+        cells = [percent(summary.scores.get(organ)) if organ in summary.organs else "–" for organ in organs]
+        over_runs = summary.over_runs
+        spread = "–" if over_runs is None or over_runs.std is None else f"{over_runs.std:.2f}"
+        runs = f"{summary.expected - len(summary.absent)} of {summary.expected}"
+        rows.append([name, *cells, percent(summary.mean), spread, runs])
+        if figures is not None:
+            rows += _beside(summary, figures, organs)
+        elif not is_untrained(summary.run):
+            unpublished.append(name)
+        if summary.missing:
+            partial.setdefault(", ".join(summary.missing), []).append(name)
+    for missing, names in partial.items():
+        who = "all lines" if len(names) == len(summaries) else "; ".join(names)
+        notes.append(f"PARTIAL, {MISSING} {missing}: {who}.")
+    if unpublished:
+        notes.append(f"No paper has figures for: {'; '.join(unpublished)}.")
+    if any(row[0].startswith(" ") for row in rows):
+        notes.append(_BAND_NOTE)
+    return Grid(title, ["", *organs, "mean", "± over runs", "runs"], rows, notes)
+
+
+def _beside(summary: Summary, figures: Figures, organs: Sequence[str]) -> list[list[str]]:
+    """Lines with the paper's figures and the difference of ours, judged by its band."""
+    paper, difference = [], []
+    judged = is_paper_configuration(summary.run) and not summary.missing
+    for organ in [*organs, "mean"]:
+        ours = summary.mean if organ == "mean" else summary.scores.get(organ)
+        theirs = figures.dice.get(organ)
+        paper.append("–" if theirs is None else percent(Score(theirs, figures.std.get(organ))))
+        if theirs is None:
+            difference.append("–")
+        elif ours is None:
+            difference.append(MISSING)
+        else:
+            points = ours.mean - theirs
+            difference.append(f"{points:+.2f} {band(points)}" if judged else f"{points:+.2f} ({band(points)})")
+    place = f"  {figures.paper}'s paper, table {figures.table}"
+    return [[place, *paper, "", ""], ["  difference", *difference, "", ""]]
+
+
+def _tests(summaries: Sequence[Summary]) -> list[list[str]]:
+    """Test the best method of each scale against the others of the same scale."""
+    rows = []
+    scales: dict[tuple[str, ...], list[Summary]] = {}
+    for summary in summaries:
+        if summary.runs and not is_untrained(summary.run):
+            scales.setdefault(tuple(scale_overlays(summary.run)), []).append(summary)
+    for group in scales.values():
+        ranked = sorted(group, key=lambda summary: sum(summary.runs.values()) / len(summary.runs), reverse=True)
+        best = ranked[0]
+        for other in ranked[1:]:
+            shared = sorted(set(best.runs) & set(other.runs))
+            if best.organs == other.organs and len(shared) > 1:
+                points = sum(best.runs[key] - other.runs[key] for key in shared) / len(shared)
+                pairs, p = wilcoxon(best, other)
+                verdict = "significant (p < 0.05)" if p < 0.05 else "not significant"
+                rows.append([label(best.run), label(other.run), str(pairs), f"{points:+.2f}", f"{p:.4f}", verdict])
+    return rows

@@ -1,0 +1,125 @@
+"""The papers' figures, and which of our runs each is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from .crossval import Run
+
+# Overlays that change scale or data, not the method: quick.yaml, cpu_chaos_t2.yaml, paper_chaos_t2.yaml, ...
+_SCALES = ("quick", "cpu", "paper", "short")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One row of a paper's table.
+
+    Attributes:
+        paper: whose table it is.
+        table: its number or place there.
+        method: name of the method in our tables.
+        dice: percent by organ and ``mean``.
+        std: the standard deviation behind each, percent; empty where the paper gives none.
+    """
+
+    paper: str
+    table: str
+    method: str
+    dice: Mapping[str, float]
+    std: Mapping[str, float]
+
+
+def method_name(run: Run) -> str:
+    """Name the method of a run; untrained networks and overlays that no paper knows are named as such."""
+    overlays = _method_overlays(run)
+    name = _names().get((run.bundle, overlays))
+    if name is None:
+        name = " with ".join([_names().get((run.bundle, frozenset()), run.bundle), *sorted(overlays)])
+    return f"untrained {name}" if is_untrained(run) else name
+
+
+def is_untrained(run: Run) -> bool:
+    """Tell whether a run scored the network as it was initialised."""
+    return "checkpoint" in run.overrides and run.overrides["checkpoint"] is None
+
+
+def scale_overlays(run: Run) -> list[str]:
+    """Return the overlays of a run that set scale or data and leave the method alone."""
+    return [name for name in run.configs[1:] if _is_scale(name)]
+
+
+def is_paper_configuration(run: Run) -> bool:
+    """Tell whether nothing but the paper's own values shaped a run."""
+    return not run.overrides and all(name.split("_")[0] == "paper" for name in scale_overlays(run))
+
+
+def published(run: Run, protocol: str) -> Figures | None:
+    """Find a paper's figures for what a run measured; the method's own paper comes first.
+
+    Args:
+        run: gives method, dataset and setting.
+        protocol: such as ``ep1``.
+
+    Returns:
+        None where no paper has them, and for untrained networks.
+    """
+    method = _names().get((run.bundle, _method_overlays(run)))
+    if method is None or is_untrained(run):
+        return None
+    key = (method, run.dataset, run.setting, protocol)
+    return next((figures for place, figures in _rows() if place == key), None)
+
+
+def has_figures(run: Run) -> bool:
+    """Tell whether a paper reports a run's method on its dataset, whatever setting and protocol."""
+    return any(place[:2] == (method_name(run), run.dataset) for place, _ in _rows())
+
+
+def published_organs(dataset: str) -> list[str]:
+    """Return the organs that the papers report on a dataset, in their order; empty for other datasets."""
+    tables = [table for table in _content()["tables"] if table["dataset"] == dataset]
+    longest: list[str] = max((table["organs"] for table in tables), key=len, default=[])
+    return [organ for organ in longest if organ != "mean"]
+
+
+def all_figures() -> Iterable[tuple[tuple[str, str, int, str], Figures]]:
+    """Return every figure with its method, dataset, setting and protocol."""
+    return _rows()
+
+
+def _is_scale(overlay: str) -> bool:
+    return overlay.split("_")[0] in _SCALES
+
+
+def _method_overlays(run: Run) -> frozenset[str]:
+    return frozenset(name for name in run.configs[1:] if not _is_scale(name))
+
+
+@cache
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((files(__package__) / "published.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+@cache
+def _names() -> dict[tuple[str, frozenset[str]], str]:
+    methods = _content()["methods"].items()
+    return {(value["bundle"], frozenset(value.get("overlays", []))): name for name, value in methods}
+
+
+@cache
+def _rows() -> list[tuple[tuple[str, str, int, str], Figures]]:
+    rows = []
+    for table in _content()["tables"]:
+        place = (table["dataset"], table["setting"], table["protocol"])
+        for row in table["rows"]:
+            dice = dict(zip(table["organs"], row["dice"], strict=True))
+            std = dict(zip(table["organs"], row["std"], strict=True)) if "std" in row else {}
+            rows.append(((row["method"], *place), Figures(table["paper"], table["table"], row["method"], dice, std)))
+    return rows

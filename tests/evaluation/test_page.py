@@ -1,0 +1,88 @@
+"""The page of results says nothing that the result files and configurations do not."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from common.evaluation.crossval import Run
+from common.evaluation.differences import differences, episodes
+from common.evaluation.page import BEGIN, END, write_results_page
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BUNDLES = REPOSITORY / "bundles"
+
+
+def test_committed_page_is_what_the_command_writes(tmp_path):
+    page = tmp_path / "results.md"
+    shutil.copy(REPOSITORY / "docs" / "results.md", page)
+    write_results_page(REPOSITORY / "docs" / "results", page, BUNDLES)
+    assert page.read_text() == (REPOSITORY / "docs" / "results.md").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
+
+
+def test_no_measured_number_stands_outside_of_the_markers():
+    text = (REPOSITORY / "docs" / "results.md").read_text()
+    outside = text[: text.index(BEGIN)] + text[text.index(END) :]
+    assert not re.findall(r"\d+[.,]\d+|\d+ ?%|\d+ (?:min|s|GB|points)\b", outside)
+
+
+def test_text_around_the_markers_stays(tmp_path, write_run, same):
+    write_run(same(0.5), manifest={"device": "cpu", "train_seconds": 90, "evaluate_seconds": 7})
+    page = tmp_path / "page.md"
+    page.write_text(f"# Mine\n\n{BEGIN}\nold 99.99\n{END}\n\nbelow\n")
+    write_results_page(tmp_path, page, BUNDLES)
+    text = page.read_text()
+    assert text.startswith(f"# Mine\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nbelow\n")
+    assert "99.99" not in text
+    assert "| ADNet | 50000 | 2021 | 1.5 min | 7 s | cpu |" in text
+    assert "As in the paper: ADNet." in text
+    write_results_page(tmp_path, page, BUNDLES)
+    assert page.read_text() == text
+
+
+def test_a_new_page_is_made(tmp_path, write_run, same):
+    write_run(same(0.5))
+    write_results_page(tmp_path, tmp_path / "new.md", BUNDLES)
+    assert "| ADNet | 50.00 |" in (tmp_path / "new.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["# Mine\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"])
+def test_a_page_without_markers_is_not_touched(tmp_path, write_run, same, text):
+    write_run(same(0.5))
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(InputError, match="page.md needs one line"):
+        write_results_page(tmp_path, page, BUNDLES)
+    assert page.read_text() == text
+
+
+def run(bundle, *overlays, dataset="chaos_t2", **overrides):
+    return Run(bundle, "+".join(overlays), dataset, 1, None, 0, 0, 1, ["train", *overlays], overrides)
+
+
+def test_differences_come_from_the_configurations():
+    changes = {
+        change.name: (change.paper, change.ours) for change in differences(run("adnet", "cpu_chaos_t2"), BUNDLES)
+    }
+    assert changes["init"] == ("MS-COCO weights", "random weights")
+    assert changes["encoder_depth"] == ("101", "18")
+    assert changes["lr_scheduler"] == ("StepLR", "OneCycleLR")
+    assert changes["episodes"] == ("50000", "8000")
+    assert "challenge" not in changes
+    assert differences(run("adnet", "paper_chaos_t2"), BUNDLES) == []
+    assert differences(run("ssl_alpnet", "paper_chaos_t2", "panet"), BUNDLES) == []
+
+
+def test_overrides_are_differences():
+    changes = {change.name: change.ours for change in differences(run("adnet", max_epochs=1, kappa=1.0), BUNDLES)}
+    assert changes == {"kappa": "1.0", "episodes": "1000"}
+    assert episodes(run("adnet", max_epochs=1), BUNDLES) == "1000"
+
+
+def test_a_lost_configuration_is_named():
+    with pytest.raises(InputError, match="no configuration .*lost.yaml"):
+        differences(run("adnet", "lost"), BUNDLES)

@@ -1,0 +1,290 @@
+"""The page of `fewshot report`: complete, honest, readable by keyboard in Chromium, and one file."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import InputError
+from common.evaluation.report import pictures, write_report
+from common.evaluation.report.report import data_folders
+from tests.evaluation import chromium
+
+ROOT = Path(__file__).parents[2]
+ORGANS = ("left kidney", "right kidney", "spleen", "liver")
+LOSSES = {"iteration": [50, 100, 150], "loss": [2.0, 1.0, 0.5], "threshold": -9.87654}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes and text of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.source = path.read_text()
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def results(tmp_path, write_run):
+    """Two methods, one of them over 5 folds of 4 cases with losses, one untrained."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for fold in range(5):
+        dice = {organ: rng.uniform(0.3, 0.9, 4).round(4).tolist() for organ in ORGANS}
+        manifest = {
+            "versions": {"torch": "2.13.0", "monai": "1.6.1"}, "device": "cpu", "config_sha256": "c" * 64,
+            "data_sha256": "d" * 64, "train_seconds": 95.0,
+        }  # fmt: skip
+        path = write_run(dice, fold, protocols=("ep1", "ep2"), folder=folder, manifest=manifest, variant="cpu_chaos_t2")
+        edit(path, training=LOSSES)
+    write_run({organ: [0.1, None] for organ in ORGANS}, 0, folder=folder, overrides={"checkpoint": None})
+    return folder
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_page_shows_tables_charts_losses_threshold_cases_and_manifest(results):
+    path = write_report(results)
+    assert path == results / "report.html"
+    page = Page(path)
+    assert [attributes["id"] for attributes in page.all("section")] == [
+        "tables", "boxes", "overlays", "supervoxels", "training", "cases", "manifest",
+    ]  # fmt: skip
+    for shown in (
+        "ADNet (cpu_chaos_t2)", "ADNet's paper, table 1", "75.28 ± 14.80",  # the paper's figure beside ours
+        "difference", "untrained ADNet", "-9.877", "0.5000", "1.6 min", "c" * 64, "d" * 64, "2.13.0", "f4_3",
+    ):  # fmt: skip
+        assert shown in page.text, shown
+    labels = [attributes["aria-label"] for attributes in page.all("svg")]
+    for protocol in ("EP1", "EP2"):
+        assert sum(f"{protocol}, liver" in label for label in labels) == 1
+    assert sum("Training loss" in label for label in labels) == 1
+    values = re.findall(r"<title>f\d_\d, f\d-r0: [\d.]+</title>", page.source)
+    assert len(values) == 5 * 4 * len(ORGANS) * 2
+
+
+def test_every_row_of_the_results_is_in_the_tables_of_cases(results):
+    page = Page(write_report(results))
+    rows = [row for path in results.glob("*.json") for row in json.loads(path.read_text())["cases"]]
+    section = page.source[page.source.index('<section id="cases">') : page.source.index('<section id="manifest">')]
+    assert section.count('<th scope="row">') == len(rows)
+    for row in rows:
+        shown = "–" if row["dice"] is None else f"{100 * row['dice']:.2f}"
+        cells = [row["protocol"].upper(), row["case"], row["organ"], shown]
+        assert "".join(f"<td>{cell}</td>" for cell in cells) in section
+
+
+def test_missing_things_are_said(results):
+    for path in results.glob("*cpu*.json"):
+        edit(path, training={}, manifest={})
+    page = Page(write_report(results))
+    assert "No losses are recorded." in page.text and "No hash is recorded." in page.text
+    assert page.text.count("none recorded") == 3 * 5
+    assert f"there is no {results}/work/RUN/models/model.pt, which fewshot crossval makes" in page.text
+    assert "n = 1, 1 n/a" in page.source  # of the untrained network's two cases one is undefined
+    assert not page.all("img")
+
+
+def test_why_nothing_is_drawn(results, tmp_path):
+    for path in results.glob("*cpu*.json"):
+        weights = results / "work" / path.stem / "models/model.pt"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+    assert "give their folder with --data chaos_t2=FOLDER" in Page(write_report(results, bundles=ROOT / "bundles")).text
+    page = Page(write_report(results, data=str(tmp_path), bundles=tmp_path / "none"))
+    assert f"there is no bundle {tmp_path}/none/adnet: give the folder of the bundles with --bundles" in page.text
+
+
+def test_one_file_without_network(results):
+    page = Page(write_report(results))
+    for tag, attributes in page.tags:
+        assert not {"srcset", "action", "background"} & set(attributes)
+        for name in {"src", "href"} & set(attributes):
+            assert attributes[name].startswith(("#", "data:")), (tag, attributes)
+    assert not re.search(r"url\(|@import|https?://", page.source)
+    assert "default-src 'none'" in page.source
+
+
+def test_structure_for_screen_readers(results):
+    page = Page(write_report(results))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["href"][1:] for attributes in page.all("a")} <= set(ids)
+    assert len(page.all("caption")) == len(page.all("table")) > 5
+    assert all(attributes["scope"] in ("row", "col") for attributes in page.all("th"))
+    regions = [attributes for attributes in page.all("div") if attributes.get("role") == "region"]
+    assert len(regions) == len(page.all("table"))
+    assert all(region["tabindex"] == "0" and region["aria-labelledby"] in ids for region in regions)
+
+
+def test_names_from_files_are_text(tmp_path, write_run):
+    path = write_run({"<img src=x onerror=alert(1)>": [0.5]}, folder=tmp_path, dataset="mine")
+    content = json.loads(path.read_text())
+    content["cases"][0]["case"] = "</td><script>alert(1)</script>"
+    path.write_text(json.dumps(content))
+    page = Page(write_report(tmp_path))
+    assert len(page.all("script")) == 1 and not page.all("img")
+
+
+def test_same_results_same_page(results, tmp_path):
+    pages = [write_report(results, tmp_path / "new" / name).read_bytes() for name in ("a.html", "b.html")]
+    assert pages[0] == pages[1]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.html", "b.html"]
+
+
+def test_below_5_mb_with_pictures_of_20_cases_and_more(results, tmp_path, monkeypatch, write_run):
+    rng = np.random.default_rng(0)
+    for bundle in ("crapnet", "lsnet", "ssl_alpnet"):
+        for fold in range(5):
+            dice = {organ: rng.uniform(0.3, 0.9, 4).tolist() for organ in ORGANS}
+            write_run(dice, fold, protocols=("ep1", "ep2"), folder=results, bundle=bundle)
+
+    def noise(result, _results_dir, _data, _bundles, wanted, supervoxels):  # noise packs worst
+        for path in [*(picture.path for picture in wanted), *([supervoxels] if supervoxels else [])]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (430, 440, 3), np.uint8)).save(path)
+        return {}
+
+    for path in results.glob("*.json"):
+        weights = results / "work" / path.stem / "models/model.pt"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+    monkeypatch.setattr(pictures, "_draw_apart", noise)
+    path = write_report(results, data=str(tmp_path), bundles=ROOT / "bundles")
+    page = Page(path)
+    assert 2_500_000 < path.stat().st_size < 5_000_000
+    assert len(page.all("img")) > 10 and "left out: the page holds 3 MB of pictures" in page.text
+    assert all(len(attributes["alt"]) > 20 for attributes in page.all("img"))
+    monkeypatch.setattr(pictures, "_draw_apart", lambda *_: pytest.fail("drawn again"))
+    assert write_report(results, data=str(tmp_path), bundles=ROOT / "bundles").read_bytes() == path.read_bytes()
+
+
+def test_data_folders(tmp_path):
+    assert data_folders([], ["chaos_t2", "phantom"]) == {"chaos_t2": None, "phantom": "phantom"}
+    assert data_folders([str(tmp_path)], ["chaos_t2", "phantom"])["chaos_t2"] == str(tmp_path)
+    assert data_folders([f"sabs={tmp_path}"], ["chaos_t2", "sabs"]) == {"chaos_t2": None, "sabs": str(tmp_path)}
+    with pytest.raises(InputError, match="fits several datasets: write chaos_t2=FOLDER"):
+        data_folders([str(tmp_path)], ["chaos_t2", "sabs"])
+    with pytest.raises(InputError, match="there is no folder nowhere"):
+        data_folders(["chaos_t2=nowhere"], ["chaos_t2"])
+
+
+def contrast(first, second):
+    """WCAG's contrast ratio of two colours as #rrggbb."""
+
+    def luminance(colour):
+        parts = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, light = sorted((luminance(first), luminance(second)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_in_light_and_dark():
+    style = (ROOT / "common/evaluation/report/page.css").read_text()
+    blocks = [dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)]
+    assert len(blocks) == 2
+    for colours in blocks:
+        for ground in ("ground", "panel"):
+            for name in ("ink", "soft", "accent", "good", "fair", "bad"):
+                assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+        assert all(contrast(colours[f"s{number}"], colours["ground"]) >= 3 for number in range(8))
+
+
+@pytest.fixture
+def browser(tmp_path):
+    program = chromium.find()
+    if program is None:
+        pytest.skip("there is no Chromium: the page was not opened in a browser")
+    with chromium.Chromium(program, tmp_path / "profile") as window:
+        yield window
+
+
+def focused(browser, expression):
+    return browser.evaluate(f"document.activeElement.{expression}")
+
+
+def test_chromium_opens_it_in_light_and_dark(results, tmp_path, browser):
+    path = write_report(results)
+    corners = {}
+    for scheme in ("light", "dark"):
+        browser.open(path, scheme)
+        with Image.open(browser.screenshot(tmp_path / f"{scheme}.png")) as picture:
+            corners[scheme] = picture.convert("RGB").getpixel((2, 2))
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert min(corners["light"]) > 240 and max(corners["dark"]) < 40
+    assert browser.problems == []
+
+
+def test_labels_fit_as_chromium_draws_them(results, browser):
+    browser.open(write_report(results))
+    outside = """[...document.querySelectorAll("svg")].flatMap((svg) => [...svg.querySelectorAll("text")].filter((text) => {
+      const box = text.getBBox();
+      return box.x < 0 || box.x + box.width > svg.width.baseVal.value || box.y + box.height > svg.height.baseVal.value;
+    }).map((text) => text.textContent)).join()"""
+    assert browser.evaluate(outside) == ""
+    assert browser.evaluate('Math.min(...[...document.querySelectorAll("svg, td, p, figcaption")]'
+                            ".map((element) => parseFloat(getComputedStyle(element).fontSize)))") >= 13  # fmt: skip
+
+
+def test_keyboard(results, browser):
+    browser.open(write_report(results))
+    browser.press("Tab")
+    assert focused(browser, "textContent") == "Skip to the content"
+    assert browser.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
+    browser.press("Enter")
+    assert focused(browser, "id") == "content"
+    browser.press("Tab")
+    assert focused(browser, "getAttribute('aria-labelledby')") == "table-1"
+    assert browser.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
+    browser.evaluate("document.querySelector('#cases summary').focus()")
+    browser.press("Enter")
+    assert browser.evaluate("document.querySelector('#cases details').open")
+    browser.press("Tab")
+    assert focused(browser, "getAttribute('aria-labelledby')") == "cases-1"
+    for _ in range(5):
+        browser.press("Tab")
+    assert focused(browser, "tagName") == "BUTTON" and focused(browser, "textContent") == "Dice, %"
+    column = "[...document.querySelectorAll('#cases table')[0].tBodies[0].rows].map((row) => row.cells[4].textContent)"
+    before = browser.evaluate(column)
+    for direction in ("ascending", "descending"):
+        browser.press("Enter")
+        assert focused(browser, "parentElement.getAttribute('aria-sort')") == direction
+        order = sorted((text for text in before if text != "–"), key=float, reverse=direction == "descending")
+        assert browser.evaluate(column) == order + ["–"] * before.count("–")
+    assert browser.problems == []
+
+
+def test_narrow_window(results, browser):
+    path = write_report(results)
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False)
+    browser.open(path)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+    scrolling = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+    assert browser.evaluate(f"{scrolling}.length") > 5
+    assert browser.evaluate(f"{scrolling}.every((box) => box.tabIndex === 0)")
