@@ -19,7 +19,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
-from ..errors import InputError
+from ..errors import InputError, one_line, user_mistake
 from ..networks import FewShotSegmenter, load_network
 from .overlays import merge_overlay
 from .vendor import copy_bundle
@@ -102,8 +102,19 @@ def package_all(bundles: Iterable[Path], output: Path, **options: Any) -> list[P
         The packaged folders.
     """
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        jobs = [pool.apply_async(package, (bundle, output), options) for bundle in bundles]
+        jobs = [pool.apply_async(_package, (bundle, output), options) for bundle in bundles]
         return [job.get() for job in jobs]
+
+
+def _package(bundle: Path, output: Path, **options: Any) -> Path:
+    """Package, and keep a user's mistake recognisable: an error loses its cause on the way to another process."""
+    try:
+        return package(bundle, output, **options)
+    except Exception as error:
+        mistake = user_mistake(error)
+        if mistake is None:
+            raise
+        raise InputError(one_line(mistake)) from None
 
 
 def _merge_overlays(configs: Path, overlays: Sequence[str]) -> None:
@@ -167,9 +178,7 @@ def _check(draft: Path, largest: int | None) -> None:
     repository = re.escape(str(Path(__file__).parents[2]))
     personal = re.compile(rf"/(?:home|Users|root)/\w+|{re.escape(str(Path.home()))}/|{repository}/")
     for path in sorted(path for path in draft.rglob("*") if not path.is_dir()):
-        name, size = path.relative_to(draft), path.lstat().st_size
-        if path.is_symlink():
-            raise InputError(f"{name} is a link to {os.readlink(path)}; put the file itself there")
+        name, size = path.relative_to(draft), path.stat().st_size
         if largest is not None and size > largest:
             raise InputError(
                 f"{name} has {size / 1e6:.0f} MB, the model zoo takes {largest / 1e6:.0f}: give the address where the "

@@ -18,7 +18,7 @@ _RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
 
 
 def copy_bundle(bundle: Path, target: Path) -> None:
-    """Copy a bundle with ``common`` inside, and rewrite what names either of their places.
+    """Copy a bundle with ``common`` inside, links as files, and rewrite what names either of their places.
 
     Args:
         bundle: folder in the repository.
