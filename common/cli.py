@@ -151,6 +151,23 @@ def prepare_data(
     guard(prepare, challenge, input, output, num_workers, skip_damaged)
 
 
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
+    output: Annotated[Optional[Path], typer.Option(help="HTML file; default: report.html in that folder.")] = None,  # noqa: UP045
+    data: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Folder of the scans, for pictures; with several datasets DATASET=FOLDER for each."),
+    ] = None,
+    bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for pictures.")] = Path("bundles"),
+) -> None:
+    """Write one HTML page about the results: tables, charts, pictures, manifest. It opens without network."""
+    from .errors import guard
+    from .evaluation.report import write_report
+
+    print(guard(write_report, results, output, data, bundles))
+
+
 @app.command("package")
 def package_bundles(
     bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045

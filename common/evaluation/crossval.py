@@ -118,7 +118,7 @@ def execute(study: Study, run: Run) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if result.is_file():
             return result
-        settings = _settings(study, run, work)
+        settings = run_settings(study, run, work)
         trained = work / "trained.json"  # the weights alone do not tell: a failing training saves them too
         if not trained.is_file():
             resume = any((work / "models").glob("checkpoint_iteration=*.pt"))
@@ -137,7 +137,8 @@ def execute(study: Study, run: Run) -> Path:
     return result
 
 
-def _settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
+def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
+    """Return the overrides of training and evaluation of a run that works in a folder."""
     settings: dict[str, Any] = {
         "dataset_dir": study.data,
         "challenge": CHALLENGES.get(run.dataset),

@@ -46,7 +46,8 @@ def draw_overlay(
     window = _body_window(scan)
     low, high = np.percentile(scan, [1, 99.5])
 
-    figure = Figure(figsize=(2.2 * columns, 5.2), facecolor="black", layout="constrained")
+    height, width = _upright(scan[..., 0], window).shape
+    figure = Figure(figsize=(2.2 * columns, 4.4 * height / width + 0.8), facecolor="black", layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     for column, index in enumerate(chosen):
         for row in range(2):

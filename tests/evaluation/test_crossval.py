@@ -154,7 +154,7 @@ def test_torchrun_trains_with_several_processes(dataset, study, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bundle", SMALL_TRAINING)
+@pytest.mark.parametrize("bundle", ["adnet"])
 def test_five_folds_twice_on_the_phantom(bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     coarse = {"image_size": 96, "spacing": [3.0, 3.0, 7.7], "fold_organs": [1, 2, 3, 4], "test_organs": [2, 3]}

@@ -50,6 +50,8 @@ def results(tmp_path, write_run):
     folder.mkdir()
     for fold in range(5):
         dice = {organ: rng.uniform(0.3, 0.9, 4).round(4).tolist() for organ in ORGANS}
+        if fold == 4:
+            dice["liver"][3] = None
         manifest = {
             "versions": {"torch": "2.13.0", "monai": "1.6.1"}, "device": "cpu", "config_sha256": "c" * 64,
             "data_sha256": "d" * 64, "train_seconds": 95.0,
@@ -81,7 +83,15 @@ def test_the_page_shows_tables_charts_losses_threshold_cases_and_manifest(result
         assert sum(f"{protocol}, liver" in label for label in labels) == 1
     assert sum("Training loss" in label for label in labels) == 1
     values = re.findall(r"<title>f\d_\d, f\d-r0: [\d.]+</title>", page.source)
-    assert len(values) == 5 * 4 * len(ORGANS) * 2
+    assert len(values) == (5 * 4 * len(ORGANS) - 1) * 2 + len(ORGANS)  # without what is undefined
+
+
+def test_only_judged_differences_are_coloured(results, tmp_path, write_run):
+    assert "(fault)" in write_report(results).read_text()
+    assert 'class="fault"' not in write_report(results).read_text()  # not the paper's configuration
+    for fold in range(5):
+        write_run({organ: [0.05] for organ in ORGANS}, fold, folder=tmp_path)
+    assert 'class="fault"' in write_report(tmp_path).read_text()
 
 
 def test_every_row_of_the_results_is_in_the_tables_of_cases(results):
@@ -243,13 +253,17 @@ def test_chromium_opens_it_in_light_and_dark(results, tmp_path, browser):
 
 def test_labels_fit_as_chromium_draws_them(results, browser):
     browser.open(write_report(results))
-    outside = """[...document.querySelectorAll("svg")].flatMap((svg) => [...svg.querySelectorAll("text")].filter((text) => {
-      const box = text.getBBox();
-      return box.x < 0 || box.x + box.width > svg.width.baseVal.value || box.y + box.height > svg.height.baseVal.value;
-    }).map((text) => text.textContent)).join()"""
+    outside = """[...document.querySelectorAll("svg")].flatMap((svg) => {
+      const [width, height] = [svg.width.baseVal.value, svg.height.baseVal.value];
+      return [...svg.querySelectorAll("text")].filter((text) => {
+        const box = text.getBBox();
+        return box.x < 0 || box.x + box.width > width || box.y + box.height > height;
+      }).map((text) => text.textContent);
+    }).join()"""
     assert browser.evaluate(outside) == ""
-    assert browser.evaluate('Math.min(...[...document.querySelectorAll("svg, td, p, figcaption")]'
-                            ".map((element) => parseFloat(getComputedStyle(element).fontSize)))") >= 13  # fmt: skip
+    sizes = """[...document.querySelectorAll("svg, td, th, p, li, figcaption, summary, code")]
+      .map((element) => parseFloat(getComputedStyle(element).fontSize))"""
+    assert browser.evaluate(f"Math.min(...{sizes})") >= 13
 
 
 def test_keyboard(results, browser):
@@ -262,16 +276,17 @@ def test_keyboard(results, browser):
     browser.press("Tab")
     assert focused(browser, "getAttribute('aria-labelledby')") == "table-1"
     assert browser.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
-    browser.evaluate("document.querySelector('#cases summary').focus()")
+    browser.evaluate("document.querySelectorAll('#cases summary')[1].focus()")
     browser.press("Enter")
-    assert browser.evaluate("document.querySelector('#cases details').open")
+    assert browser.evaluate("document.querySelectorAll('#cases details')[1].open")
     browser.press("Tab")
-    assert focused(browser, "getAttribute('aria-labelledby')") == "cases-1"
+    assert focused(browser, "getAttribute('aria-labelledby')") == "cases-2"
     for _ in range(5):
         browser.press("Tab")
     assert focused(browser, "tagName") == "BUTTON" and focused(browser, "textContent") == "Dice, %"
-    column = "[...document.querySelectorAll('#cases table')[0].tBodies[0].rows].map((row) => row.cells[4].textContent)"
+    column = "[...document.querySelectorAll('#cases table')[1].tBodies[0].rows].map((row) => row.cells[4].textContent)"
     before = browser.evaluate(column)
+    assert len(set(before)) > 50 and before.count("–") == 2
     for direction in ("ascending", "descending"):
         browser.press("Enter")
         assert focused(browser, "parentElement.getAttribute('aria-sort')") == direction

@@ -25,6 +25,7 @@ NETWORKS = {
     **{bundle: (bundle, [], settings) for bundle, settings in SMALL.items()},
     "adnet_3d": ("adnet", ["inference_3d"], {**SMALL["adnet"], **SMALL_3D}),
 }
+FULL_SIZE = ("adnet", "alpnet3d")
 
 
 @pytest.fixture(params=["repository", pytest.param("packaged", marks=pytest.mark.slow)])
@@ -39,6 +40,8 @@ def network(request, bundle_root, packaged, options):
 
     def get(name):
         bundle, overlays, settings = NETWORKS[name]
+        if request.param == "full size" and name not in FULL_SIZE:
+            pytest.skip(f"takes long: full size is checked with {' and '.join(FULL_SIZE)}")
         if request.param == "full size" or (request.param == "packaged" and not overlays):
             settings = {}  # what was packaged is small already
         names = ["inference", *overlays]
@@ -210,8 +213,13 @@ def unlisted_packages(required):
     return sorted(set(owners) - listed - {"common"})
 
 
+def test_all_bundles_require_the_same_packages(bundle_root):
+    metadata = [json.loads((bundle_root(bundle) / "configs/metadata.json").read_text()) for bundle in SMALL]
+    assert all(one["required_packages_version"] == metadata[0]["required_packages_version"] for one in metadata)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("bundle", SMALL)
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
 def test_required_packages_are_enough(bundle, bundle_root, run_python, dataset, options, tmp_path):
     """Train, evaluate, segment and export as if nothing else were installed."""
     folder = bundle_root(bundle)

@@ -1,0 +1,108 @@
+"""Lists of the page: every case, and what each run was made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..comparison import dataset_name, label
+from ..crossval import Run
+from ..grid import Grid
+from ..results import Result
+
+UNKNOWN, UNDEFINED = "unknown", "–"
+_FIXED = ("protocol", "case", "organ", "dice")
+_COLUMNS = {"hd95_mm": "HD95, mm", "assd_mm": "ASSD, mm"}
+_HASH = 12  # characters of a hash that are shown in the table
+
+
+def entry_title(run: Run) -> str:
+    """Name an entry beyond its place in a table."""
+    return f"{label(run)}, {dataset_name(run.dataset)}, setting {run.setting}"
+
+
+def short_name(run: Run) -> str:
+    """Name a run within its entry."""
+    return f"{run.group + ' ' if run.group else ''}f{run.fold}-r{run.repeat}"
+
+
+def scored_rows(entry: Sequence[Result]) -> Iterator[tuple[Result, dict[str, Any]]]:
+    """Go through the cases of all runs of an entry."""
+    for result in entry:
+        for row in result.cases:
+            yield result, row
+
+
+def cases(entries: Sequence[Sequence[Result]]) -> list[Grid]:
+    """List every case of an entry; distances in mm where they were measured."""
+    tables = []
+    for entry in entries:
+        extra = list(dict.fromkeys(key for _, row in scored_rows(entry) for key in row if key not in _FIXED))
+        rows = [
+            [
+                *(short_name(result.run), row["protocol"].upper(), str(row["case"]), str(row["organ"])),
+                UNDEFINED if row["dice"] is None else f"{100 * row['dice']:.2f}",
+                *(_number(row.get(key)) for key in extra),
+            ]
+            for result, row in scored_rows(entry)
+        ]
+        header = ["run", "protocol", "case", "organ", "Dice, %", *(_COLUMNS.get(key, key) for key in extra)]
+        tables.append(Grid(entry_title(entry[0].run), header, rows))
+    return tables
+
+
+def manifest(results: Sequence[Result]) -> Grid:
+    """List what each run depends on and what it cost; hashes in short."""
+    keys = list(dict.fromkeys(key for result in results for key in result.manifest if key != "versions"))
+    rows = []
+    for result in results:
+        run = result.run
+        values = [shown_value(key, result.manifest.get(key)) for key in keys]
+        rows.append([run.name, str(run.seed), *values])
+    titles = [key.replace("_seconds", " time").replace("_", " ") for key in keys]
+    return Grid("Runs", ["run", "seed", *titles], rows)
+
+
+def configurations(entries: Sequence[Sequence[Result]]) -> Grid:
+    """List configurations and overrides, which the runs of an entry share."""
+    rows = []
+    for entry in entries:
+        run = entry[0].run
+        overrides = ", ".join(f"{name}={json.dumps(value)}" for name, value in run.overrides.items())
+        rows.append([entry_title(run), ", ".join(run.configs), overrides or "none"])
+    return Grid("Configurations", ["runs", "files", "overrides"], rows)
+
+
+def versions(results: Sequence[Result]) -> Grid:
+    """List the packages' versions; one column for each set of them that occurs."""
+    groups: dict[str, list[str]] = {}
+    for result in results:
+        groups.setdefault(json.dumps(result.manifest.get("versions") or {}), []).append(result.run.name)
+    sets = [json.loads(text) for text in groups]
+    packages = dict.fromkeys(package for each in sets for package in each)
+    rows = [[package, *(each.get(package, UNKNOWN) for each in sets)] for package in packages]
+    header = ["package", *(f"{len(names)} runs" if len(names) > 1 else names[0] for names in groups.values())]
+    notes = [f"{title}: {', '.join(names)}." for title, names in zip(header[1:], groups.values(), strict=True)]
+    return Grid("Versions", header, rows, notes if len(groups) > 1 else [])
+
+
+def hashes(results: Sequence[Result]) -> list[str]:
+    """Return the hashes of all manifests in full."""
+    found = {value for result in results for key, value in result.manifest.items() if key.endswith("sha256")}
+    return sorted(str(value) for value in found if value is not None)
+
+
+def shown_value(key: str, value: Any) -> str:
+    """Write a value of a manifest; hashes in short, seconds as minutes where there are many."""
+    if value is None:
+        return UNKNOWN
+    if key.endswith("sha256"):
+        return str(value)[:_HASH]
+    if key.endswith("seconds"):
+        return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _number(value: Any) -> str:
+    return UNDEFINED if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
