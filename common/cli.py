@@ -16,6 +16,7 @@ supervoxels_app = typer.Typer(no_args_is_help=True, help="Supervoxels, the pseud
 app.add_typer(supervoxels_app, name="supervoxels")
 
 Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/adnet.")]
+Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
 
 
@@ -52,10 +53,7 @@ def segment(
     image: Annotated[str, typer.Option(help="Scan to segment; several separated by commas.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
     config: Overlays = "",
-    checkpoint: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Trained weights; default: the bundle's models/model.pt."),
-    ] = None,
+    checkpoint: Checkpoint = None,
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
     confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
@@ -69,7 +67,7 @@ def segment(
         "confidence": confidence,
     }
     if checkpoint is not None:
-        overrides["checkpoint"] = checkpoint
+        overrides["checkpoint"] = str(checkpoint)
     if organs is not None:
         overrides["organs"] = _integers(organs, "--organs")
     if query_slices is not None:
@@ -173,10 +171,7 @@ def package_bundles(
     bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045
     output: Annotated[Path, typer.Option(help="Folder for <name>/ and <name>_v<version>.zip.")] = Path("dist"),
     every: Annotated[bool, typer.Option("--all", help="Every bundle in the folder bundles.")] = False,
-    checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Trained weights; default: the bundle's models/model.pt."),
-    ] = None,
+    checkpoint: Checkpoint = None,
     config: Overlays = "",
     variant: Annotated[Optional[str], typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,  # noqa: UP045
     weights_url: Annotated[
@@ -211,10 +206,7 @@ def freeze_organ(
     organ: Annotated[str, typer.Option(help="Name in the dataset.json of the label map's dataset, or label value.")],
     output: Annotated[Path, typer.Option(help="File to write: .ts for TorchScript, .onnx for ONNX.")],
     config: Overlays = "",
-    checkpoint: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Trained weights; default: the bundle's models/model.pt."),
-    ] = None,
+    checkpoint: Checkpoint = None,
     onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,
 ) -> None:
     """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from monai.transforms import LoadImage
 from .. import __version__
 from ..data.series import check_series
 from ..errors import InputError
+from ..files import whole_file
 from ..transforms.checks import CheckFilesd, CheckVolumed, to_grid
 from .organs import SNOMED_CT, find_organ
 
@@ -89,7 +89,10 @@ def write_segmentation(
     names = _present(volume, organ_names, label_map if _is_path(label_map) else output)
     _complete(slices, series)
     algorithm = (algorithm_name, algorithm_version)
-    return _save(_segmentation(slices, volume, names, *algorithm), Path(output))
+    dataset = _segmentation(slices, volume, names, *algorithm)
+    with whole_file(Path(output)) as partial:
+        dataset.save_as(partial)
+    return Path(output)
 
 
 def _is_path(label_map: Any) -> bool:
@@ -201,15 +204,3 @@ def _describe(number: int, name: str, algorithm: Any) -> Any:
         modifiers = [hd.sr.CodedConcept(value, SNOMED_CT, meaning) for value, meaning in organ.modifiers]
         description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifiers
     return description
-
-
-def _save(dataset: Any, output: Path) -> Path:
-    """Write beside the place and rename, so that no half-written file is left."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        dataset.save_as(partial)
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
-    return output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
+from ..files import whole_file
 from ..inferers import FewShotInferer, FewShotVolumeInferer
 from ..transforms.checks import file_name
 from .tables import dice_table
@@ -60,10 +60,9 @@ class CaseMetrics:
 
     def write(self) -> None:
         """Write the rows of all protocols so far, each file at once."""
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        with _Replacing(self.output_dir / "cases.json") as stream:
+        with whole_file(self.output_dir / "cases.json") as partial, partial.open("w") as stream:
             json.dump(self.rows, stream, indent=1)
-        with _Replacing(self.output_dir / "cases.csv") as stream:
+        with whole_file(self.output_dir / "cases.csv") as partial, partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, FIELDS)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -103,22 +102,3 @@ def _finite(value: Tensor) -> float | None:
     """Round for the files; an undefined distance (an empty mask) is None, an empty cell."""
     number = float(value)
     return round(number, 6) if math.isfinite(number) else None
-
-
-class _Replacing:
-    """Open a temporary file beside the target and rename it over the target when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Any:
-        self.stream = self.temporary.open("w", newline="")
-        return self.stream
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        self.stream.close()
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink()

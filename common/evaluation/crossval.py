@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 from ..data import SETTING_2_GROUPS, excluded_labels, hash_files, label_names, load_datalist
 from ..errors import InputError
+from ..files import whole_file
 
 # Published folds by dataset; others are cut into five.
 CHALLENGES = {"chaos_t2": "chaos", "sabs": "sabs", "mscmr": "mscmr"}
@@ -131,9 +131,8 @@ def execute(study: Study, run: Run) -> Path:
             "manifest": {**_manifest(study, run), **json.loads(trained.read_text()), "evaluate_seconds": seconds},
             "training": _training(work),
         }
-        partial = result.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(partial, result)
+        with whole_file(result) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
     return result
 
 

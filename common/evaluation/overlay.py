@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from monai.transforms import LoadImage, Orientation
+
+from ..files import whole_file
 
 COLOURS = ["#e6862a", "#3f8fd2", "#4cb5a5", "#c75b9b", "#b8b42d", "#7a6bd1", "#d24b4b", "#6aa84f"]
 
@@ -73,13 +74,8 @@ def draw_overlay(
 def save_figure(figure: Figure, output: str | Path) -> Path:
     """Write a figure as PNG beside its target and rename it, so that no half-written picture is left."""
     path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        FigureCanvasAgg(figure).print_png(str(temporary))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        FigureCanvasAgg(figure).print_png(str(partial))
     return path
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from ..errors import InputError
+from ..files import whole_file
 from .comparison import comparison_grids, dataset_name, label
 from .crossval import Run
 from .differences import Difference, differences, episodes
@@ -46,9 +46,9 @@ def write_results_page(results_dir: Path, page: Path, bundles: Path = Path("bund
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{page} needs one line {BEGIN!r} and, below it, one line {END!r}")
     before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    partial = page.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(f"{before}{BEGIN}\n\n{results_text(read_results(results_dir), bundles)}\n{after}")
-    os.replace(partial, page)
+    written = results_text(read_results(results_dir), bundles)
+    with whole_file(page) as partial:
+        partial.write_text(f"{before}{BEGIN}\n\n{written}\n{after}")
 
 
 def results_text(results: Sequence[Result], bundles: Path) -> str:

@@ -48,7 +48,8 @@ def read_results(folder: Path) -> list[Result]:
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}; give the one that fewshot crossval wrote to")
-    results = [read_result(path) for path in sorted(folder.glob("*.json"))]
+    # A killed run may leave a hidden file behind.
+    results = [read_result(path) for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
     if not results:
         raise InputError(f"{folder} holds no result file (*.json); run fewshot crossval, or wait for its first run")
     _check_duplicates(results)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import re
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from torch import Tensor, nn
 from ..data import label_names
 from ..data.queries import split_paths
 from ..errors import InputError
+from ..files import whole_file
 from ..networks import ConditionedSegmenter, FewShotSegmenter, load_network
 from ..workflow import bundle_workflow
 
@@ -77,9 +75,8 @@ def freeze(
     segmenter = load_network(parser.get_parsed_content("network_def"), parser.get_parsed_content("checkpoint"))
     network = ConditionedSegmenter(segmenter, support_images, support_masks).eval().requires_grad_(False)
     metadata = _metadata(parser, Path(bundle), name, value, support_images)
-    output.parent.mkdir(parents=True, exist_ok=True)
     for target in targets:
-        with _replacing(target) as draft:
+        with whole_file(target) as draft:
             if target.suffix == ".ts":
                 _save_torchscript(network, draft, metadata)
             else:
@@ -188,12 +185,3 @@ def _save_onnx(network: nn.Module, image: Tensor, target: Path, metadata: Mappin
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
     onnx.save(model, target)
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give the name of a file to write, which takes the place of ``target`` once it is whole."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as scratch:
-        draft = Path(scratch) / target.name
-        yield draft
-        os.replace(draft, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
+from ..data import hash_files
 from ..errors import InputError, one_line, user_mistake
 from ..networks import FewShotSegmenter, load_network
 from .overlays import merge_overlay
@@ -167,7 +167,7 @@ def _store_weights(bundle: Path, inference: str, checkpoint: Path, target: Path)
 def _refer_to_weights(draft: Path, url: str, upload: Path) -> None:
     weights = draft / "models" / "model.pt"
     url = url.replace("{file}", upload.name)
-    entry = {"path": "models/model.pt", "url": url, "hash_val": _sha256(weights), "hash_type": "sha256"}
+    entry = {"path": "models/model.pt", "url": url, "hash_val": hash_files(weights).hex(), "hash_type": "sha256"}
     lines = [f"{'- ' if key == 'path' else '  '}{key}: {json.dumps(value)}" for key, value in entry.items()]
     (draft / "large_files.yml").write_text("\n".join(["large_files:", *lines]) + "\n")
     shutil.move(weights, upload)
@@ -191,7 +191,7 @@ def _check(draft: Path, largest: int | None) -> None:
 def _list_files(draft: Path) -> None:
     """Write the files' hashes in the format that ``sha256sum --check`` reads."""
     files = sorted(path for path in draft.rglob("*") if path.is_file())
-    lines = [f"{_sha256(path)}  {path.relative_to(draft).as_posix()}\n" for path in files]
+    lines = [f"{hash_files(path).hex()}  {path.relative_to(draft).as_posix()}\n" for path in files]
     (draft / FILE_LIST).write_text("".join(lines))
 
 
@@ -212,7 +212,3 @@ def _write_unit_tests(folder: Path, name: str) -> None:
         f'"""Train the bundle with several processes, under torchrun."""\n\nfrom test_{name} import TestBundleDist\n\n'
     )
     (folder / f"test_{name}_dist.py").write_text(text + '__all__ = ["TestBundleDist"]\n')
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

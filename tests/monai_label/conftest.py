@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.tiny import SMALL
 from tests.monai_label.orthanc import Orthanc, missing
 from tests.monai_label.server import Server
 
@@ -52,3 +53,15 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     server = Orthanc(tmp_path_factory.mktemp("orthanc"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def bundle(request: pytest.FixtureRequest) -> str:
+    """Name of each bundle in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(serve: Callable[..., Server], packaged: Callable[[str], Path], dataset: Path, bundle: str) -> Server:
+    """A server with one packaged bundle and the tiny scans as studies."""
+    return serve([packaged(bundle)], dataset / "imagesTr")

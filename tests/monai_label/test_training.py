@@ -5,21 +5,9 @@ import time
 import pytest
 import torch
 
-from tests.e2e.tiny import SMALL
-
 pytestmark = pytest.mark.monai_label
 # What 3D Slicer sends beside the options table: it leaves run_id empty, which makes MONAI resolve the whole file.
 SLICER = {"device": "cpu", "pretrained": True, "val_split": 0.2, "multi_gpu": True, "gpus": "all", "run_id": ""}
-
-
-@pytest.fixture(scope="module", params=SMALL)
-def bundle(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def server(serve, packaged, dataset, bundle):
-    return serve([packaged(bundle)], dataset / "imagesTr")
 
 
 def weights(server, bundle):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 
+from ...files import whole_file
 from .base import Volumes
 
 Record = dict[str, Any]
@@ -35,7 +35,7 @@ def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> 
     for key, volume in (("image", volumes.image), ("label", volumes.label)):
         if volume is not None:
             path = folder / FOLDERS[key] / f"{subject}.nii.gz"
-            with _whole(path) as partial:
+            with whole_file(path) as partial:
                 _save(partial, volume, is_label=key == "label")
             files[key] = path.stat().st_size
     record = {**record, "files": files}
@@ -45,7 +45,7 @@ def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file in one step."""
-    with _whole(path) as partial:
+    with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -74,18 +74,6 @@ def move_scan(source: Path, target: Path, subject: str) -> None:
             os.replace(source / name, target / name)
         else:
             (target / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a hidden name to write to; what was written gets the path's name when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _save(path: Path, volume: MetaTensor, is_label: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from ... import __version__
 from ...errors import InputError
+from ...files import whole_file
 from ..comparison import comparison_grids, dataset_name
 from ..results import by_entry, read_results
 from . import listings, sections
@@ -68,10 +68,8 @@ def write_report(
         hashes=listings.hashes(results),
     )
     path = Path(output) if output is not None else folder / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
 
 
