@@ -5,13 +5,14 @@ METHOD ?= adnet
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-slow test-monai-label lint clean
+.PHONY: help demo test test-slow test-demo test-monai-label lint clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo       train $(METHOD) on the built-in phantom, segment held-out subjects (METHOD=name for another)"
 	@echo "make test       lint, types and fast tests"
 	@echo "make test-slow  slow tests, and those on real scans when FEWSHOT_DATA names their folder"
+	@echo "make test-demo  every bundle's demo to its end, half an hour"
 	@echo "make test-monai-label  packaged bundles in a real MONAI Label server, in an environment of its own"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove .venv and everything that tools leave behind"
@@ -21,11 +22,14 @@ demo: .venv/.runtime
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 10 \
-		-m "not slow and not gpu and not real_data and not monai_label"
+		-m "not slow and not demo and not gpu and not real_data and not monai_label"
 
 test-slow: .venv/.development
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --durations 10 \
 		-m "(slow or real_data) and not gpu and not monai_label"
+
+test-demo: .venv/.development
+	$(BIN)/python -m pytest --durations 5 -m demo
 
 test-monai-label: .venv/.development
 	-tests/monai_label/environment.sh

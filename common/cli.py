@@ -89,13 +89,16 @@ def statistics(
 @app.command()
 def crossval(
     bundle: Bundle,
-    dataset: Annotated[str, typer.Option(help="Name; chaos_t2, sabs and mscmr have published folds.")] = "phantom",
+    dataset: Annotated[
+        str, typer.Option(help="Name; published folds for chaos_t2, sabs, mscmr, visceral.")
+    ] = "phantom",
     data: Annotated[Optional[str], typer.Option(help="Its folder; default: the name, for phantom.")] = None,  # noqa: UP045
-    folds: Annotated[str, typer.Option(help="Folds, for instance 0-4 or 0,3.")] = "0-4",
+    folds: Annotated[Optional[str], typer.Option(help="Folds, for instance 0-4 or 0,3; default: all.")] = None,  # noqa: UP045
     repeats: Annotated[int, typer.Option(help="Trainings per fold, each with its own seed.")] = 1,
     protocols: Annotated[str, typer.Option(help="Evaluation protocols, separated by commas.")] = "ep1,ep2",
     setting: Annotated[int, typer.Option(help="1, or 2: test organs never in training slices.")] = 1,
     config: Overlays = "",
+    ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
     override: Annotated[Optional[list[str]], typer.Option(help="ID=VALUE, as often as needed.")] = None,  # noqa: UP045
     output: Annotated[Path, typer.Option(help="Folder for one result file per run.")] = Path("results"),
     engine: Annotated[str, typer.Option(help="local, ray, or slurm: writes an array script.")] = "local",
@@ -107,10 +110,16 @@ def crossval(
     """Train and evaluate a bundle on all folds, resumably: one small result file per run."""
     from .errors import guard
 
-    settings = {"dataset": dataset, "folds": _folds(folds), "repeats": repeats, "setting": setting, "seed": seed}
+    settings = {
+        "dataset": dataset,
+        "folds": _folds(folds) if folds else None,
+        "repeats": repeats,
+        "setting": setting,
+        "seed": seed,
+    }
     study = {"data": data or dataset, "output": output, "protocols": _names(protocols), "processes": processes}
     chosen = {**settings, "config": _names(config), "overrides": _overrides(override or [])}
-    guard(_crossval, bundle, chosen, study, engine, jobs, task)
+    guard(_crossval, bundle, chosen, ablation, study, engine, jobs, task)
 
 
 @app.command()
@@ -132,6 +141,21 @@ def table(
         guard(write_results_page, results, page, bundles)
     else:
         typer.echo(guard(format_results, results, form), nl=False)
+
+
+@app.command("analyse")
+def analyse_runs(
+    analysis: Annotated[str, typer.Argument(help="thresholds (ADNet) or misalignment (LSNet).")],
+    results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
+    data: Annotated[str, typer.Option(help="Folder of the scans; phantom is built in.")] = "phantom",
+    output: Annotated[Optional[Path], typer.Option(help="PNG; default: ANALYSIS.png in that folder.")] = None,  # noqa: UP045
+    bundles: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
+) -> None:
+    """Evaluate the runs of a cross-validation in another way and draw a paper's figure of it."""
+    from .errors import guard
+    from .evaluation.analyses import analyse
+
+    print(guard(analyse, analysis, results, data, bundles, output))
 
 
 @app.command("prepare")
@@ -273,15 +297,25 @@ def _statistics(bundle: Path, dataset_dir: str, config: str) -> None:
 
 
 def _crossval(
-    bundle: Path, settings: dict[str, Any], shared: dict[str, Any], engine: str, jobs: int, task: int | None
+    bundle: Path,
+    settings: dict[str, Any],
+    ablation: str,
+    shared: dict[str, Any],
+    engine: str,
+    jobs: int,
+    task: int | None,
 ) -> None:
     import sys
 
     from .errors import InputError
-    from .evaluation.crossval import Study, list_runs
+    from .evaluation.ablations import ablation_overlays
     from .evaluation.engines import run_locally, run_on_ray, write_slurm
+    from .evaluation.runs import Study, list_runs
 
-    runs = list_runs(bundle, **settings)
+    configs = [settings.pop("config")]
+    if ablation:
+        configs += [[*configs[0], overlay] for overlay in ablation_overlays(bundle, ablation)]
+    runs = [run for config in configs for run in list_runs(bundle, config=config, **settings)]
     study = Study(bundle.absolute(), **shared)
     if task is not None:
         runs = runs[task : task + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from .data import label_names, load_datalist, split
 from .errors import guard
@@ -13,13 +14,14 @@ from .evaluation.overlay import draw_overlay
 from .workflow import bundle_workflow
 
 
-def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom") -> None:
+def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epochs: int | None = None) -> None:
     """Score the untrained network, train with ``quick.yaml``, score again, draw one segmented scan.
 
     Args:
         bundle: bundle folder with ``train``, ``quick``, ``evaluate`` and ``inference`` configurations.
         output_dir: weights, per-case results and the picture go here.
         dataset_dir: labelled dataset; the phantom is built in.
+        max_epochs: length of the training; None for that of ``quick.yaml``.
     """
     start = time.monotonic()
     places = {
@@ -31,7 +33,10 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom") -> None:
 
     untrained = bundle_workflow(bundle, scoring, **places, checkpoint=None, output_dir=str(output_dir / "untrained"))
     untrained.run()
-    training = bundle_workflow(bundle, ["train", "quick"], **places, output_dir=str(output_dir / "training"))
+    settings: dict[str, Any] = {**places, "output_dir": str(output_dir / "training")}
+    if max_epochs is not None:
+        settings["max_epochs"] = max_epochs
+    training = bundle_workflow(bundle, ["train", "quick"], **settings)
     training.run()
     trained = bundle_workflow(bundle, scoring, **places, output_dir=str(output_dir / "trained"))
     trained.run()
@@ -62,8 +67,9 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=Path("bundles/adnet"))
     parser.add_argument("--output-dir", type=Path, default=Path("demo"))
     parser.add_argument("--dataset-dir", default="phantom")
+    parser.add_argument("--max-epochs", type=int)
     arguments = parser.parse_args()
-    guard(demo, arguments.bundle, arguments.output_dir, arguments.dataset_dir)
+    guard(demo, arguments.bundle, arguments.output_dir, arguments.dataset_dir, arguments.max_epochs)
 
 
 if __name__ == "__main__":

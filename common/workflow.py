@@ -11,6 +11,8 @@ from monai.bundle import ConfigWorkflow
 
 from .errors import InputError
 
+ABLATIONS = "ablations"  # folder in configs, of overlays that change one thing each; not packaged
+
 
 def bundle_workflow(
     bundle: str | Path, configs: Sequence[str], kind: str = "train", **overrides: Any
@@ -31,12 +33,8 @@ def bundle_workflow(
     Raises:
         InputError: the bundle or a configuration does not exist.
     """
+    files = [config_file(bundle, name) for name in configs]
     folder = Path(bundle).absolute() / "configs"
-    files = [folder / f"{name}.yaml" for name in configs]
-    for path in files:
-        if not path.is_file():
-            known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml"))) or "none"
-            raise InputError(f"no configuration {path}; there are: {known}")
     if str(folder.parent) not in sys.path:
         sys.path.insert(0, str(folder.parent))
     workflow = ConfigWorkflow(
@@ -48,3 +46,35 @@ def bundle_workflow(
     )
     workflow.initialize()
     return workflow
+
+
+def config_file(bundle: str | Path, name: str) -> Path:
+    """Find a configuration of a bundle, in ``configs`` or ``configs/ablations``.
+
+    Args:
+        bundle: folder with ``configs/``.
+        name: of the file without extension.
+
+    Returns:
+        Absolute path.
+
+    Raises:
+        InputError: the bundle or the configuration does not exist.
+    """
+    path = _find(bundle, name)
+    if path is None:
+        folder = Path(bundle).absolute() / "configs"
+        known = ", ".join(sorted(found.stem for found in folder.rglob("*.yaml"))) or "none"
+        raise InputError(f"no configuration {folder / name}.yaml; there are: {known}")
+    return path
+
+
+def has_config(bundle: str | Path, name: str) -> bool:
+    """Tell whether a bundle has a configuration of that name."""
+    return _find(bundle, name) is not None
+
+
+def _find(bundle: str | Path, name: str) -> Path | None:
+    folder = Path(bundle).absolute() / "configs"
+    places = (folder / f"{name}.yaml", folder / ABLATIONS / f"{name}.yaml")
+    return next((path for path in places if path.is_file()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -50,6 +51,14 @@ def seeded() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def own_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the `scripts` of the bundle before: a process that is no test has one bundle."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not (Path(entry) / "configs").is_dir()])
+    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.fixture(scope="session")
@@ -144,15 +153,21 @@ def options() -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def packaged(tmp_path_factory: pytest.TempPathFactory, run_python: Run, dataset: Path) -> Callable[[str], Path]:
-    """Give `packaged(bundle)`, the folder of a bundle that was trained for seconds and packaged with its weights."""
+def packaged(cache_folder: Path, run_python: Run, dataset: Path) -> Callable[[str], Path]:
+    """Give `packaged(bundle)`, the folder of a bundle that was trained for seconds and packaged with its weights.
+
+    All workers share it.
+    """
     from tests.e2e.packaged import train_and_package
 
-    made: dict[str, Path] = {}
-
     def get(bundle: str) -> Path:
-        if bundle not in made:
-            made[bundle] = train_and_package(bundle, tmp_path_factory.mktemp(bundle), run_python, dataset)
-        return made[bundle]
+        folder = cache_folder.parent / "packaged" / bundle
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "made").is_file():
+                train_and_package(bundle, folder, run_python, dataset)
+                (folder / "made").touch()
+        return folder / "dist" / bundle
 
     return get

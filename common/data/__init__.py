@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from .cache import VolumeCache, hash_files, intensity_statistics
 from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
-from .folds import SETTING_2_GROUPS, Fold, excluded_labels, make_folds, published_fold, split, training_items
+from .folds import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split, training_items
 from .phantom import cache_folder, make_phantom
 from .queries import query_items, support_files
 from .studies import StudyDataset
 
 __all__ = [
-    "SETTING_2_GROUPS",
     "Fold",
     "StudyDataset",
     "VolumeCache",
     "cache_folder",
     "exclude_subjects",
-    "excluded_labels",
     "hash_files",
     "intensity_statistics",
     "label_names",
+    "label_values",
     "load_datalist",
     "make_folds",
     "make_phantom",
+    "number_of_folds",
+    "organ_groups",
     "published_fold",
     "query_items",
     "select_subjects",

@@ -1,4 +1,4 @@
-"""Cross-validation folds and the two training settings of the few-shot papers."""
+"""Cross-validation folds and groups of test organs of the few-shot papers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,20 @@ PUBLISHED_SUBJECTS: dict[str, list[int]] = {
     "sabs": list(range(30)),
     "mscmr": list(range(1, 36)),
 }
+# VISCERAL has one fold: silver scans train; of the gold scans one is the support (SE-Net), the others are queries.
+VISCERAL_GOLD = [10000100, *range(10000104, 10000107), *range(10000108, 10000114), *range(10000127, 10000137)]
+VISCERAL_SUPPORT = 10000132
 
 # Setting 2: one training per group, without the slices that show any organ of the group.
-SETTING_2_GROUPS: dict[str, tuple[str, ...]] = {
+_SETTING_2_GROUPS: dict[str, tuple[str, ...]] = {
     "kidneys": ("right kidney", "left kidney"),
     "liver_spleen": ("liver", "spleen"),
+}
+_VISCERAL_GROUPS: dict[str, tuple[str, ...]] = {
+    "liver": ("liver",),
+    "spleen": ("spleen",),
+    "kidneys": ("right kidney", "left kidney"),
+    "psoas": ("right psoas", "left psoas"),
 }
 
 
@@ -33,12 +42,22 @@ class Fold:
     support: SubjectId
 
 
+def organ_groups(dataset: str) -> dict[str, tuple[str, ...]]:
+    """Groups of test organs, each with a training of its own: LSNet's four on "visceral", elsewhere setting 2's."""
+    return _VISCERAL_GROUPS if dataset == "visceral" else _SETTING_2_GROUPS
+
+
+def number_of_folds(dataset: str) -> int:
+    """One on "visceral", whose test scans are fixed; five elsewhere."""
+    return 1 if dataset == "visceral" else FOLDS
+
+
 def published_fold(dataset: str, fold: int, support_rule: Literal["wrap", "last"] = "wrap") -> Fold:
     """Queries and support of a published fold.
 
     Args:
-        dataset: "chaos", "sabs" or "mscmr".
-        fold: 0 to 4.
+        dataset: "chaos", "sabs", "mscmr" or "visceral".
+        fold: 0 to 4; "visceral" has 0 only.
         support_rule: which member of the fold is the support; they differ in fold 4 only. "wrap": the first subject
             of the next fold (ALPNet code, ADNet Fig. 3). "last": the highest number (released ADNet code).
 
@@ -48,8 +67,11 @@ def published_fold(dataset: str, fold: int, support_rule: Literal["wrap", "last"
     Raises:
         InputError: unknown dataset or rule, or no such fold.
     """
+    if dataset == "visceral" and fold == 0:
+        return Fold([subject for subject in VISCERAL_GOLD if subject != VISCERAL_SUPPORT], VISCERAL_SUPPORT)
     if dataset not in PUBLISHED_SUBJECTS:
-        raise InputError(f"no published folds for dataset {dataset!r}; known: {', '.join(PUBLISHED_SUBJECTS)}")
+        known = f"{', '.join(PUBLISHED_SUBJECTS)} (0 to 4), visceral (0)"
+        raise InputError(f"no published fold {fold} for dataset {dataset!r}; known: {known}")
     wrapped = make_folds(PUBLISHED_SUBJECTS[dataset], fold)
     if support_rule == "wrap":
         return wrapped
@@ -98,7 +120,7 @@ def split(
         datalist: items with "subject".
         fold: number of the fold; None holds out only what `support` and `queries` name, nothing by default. The same
             outside of the published folds where no scan has a label map: nothing could be scored.
-        dataset: "chaos", "sabs" or "mscmr" for the published folds; None for `make_folds` over the datalist.
+        dataset: "chaos", "sabs", "mscmr", "visceral" for published folds; None for `make_folds` over the datalist.
         support: subjects to use as support instead of the fold's (several for more than one shot).
         queries: subjects to segment instead of the fold's.
         folds: number of folds where they are not published.
@@ -144,32 +166,25 @@ def training_items(datalist: Sequence[Item], excluded_labels: Sequence[int] = ()
     return list(datalist)
 
 
-def excluded_labels(setting: int, group: str | Sequence[str] | None, label_names: Mapping[str, int]) -> list[int]:
-    """Label values whose slices must be left out of training.
+def label_values(organs: Iterable[str], label_names: Mapping[str, int]) -> list[int]:
+    """Look organs up in a dataset's labels; the order of the words does not matter ("kidney_right").
 
     Args:
-        setting: 1: test organs may appear, unlabelled, in training slices (nothing is left out); 2: they may not.
-        group: setting 2's test organs: "kidneys", "liver_spleen" or a list of label names; ignored in setting 1.
-        label_names: name to value, as from `label_names()`; the order of the words does not matter ("kidney_right").
+        organs: names.
+        label_names: name to value, as from `label_names()`.
 
     Returns:
-        Sorted label values; empty in setting 1.
+        Sorted label values.
 
     Raises:
-        InputError: the setting is neither 1 nor 2, the group is unknown, or the dataset has no such label.
+        InputError: the dataset has no such label.
     """
-    if setting == 1:
-        return []
-    if setting != 2:
-        raise InputError(f"setting must be 1 or 2, got {setting!r}")
-    if group is None or (isinstance(group, str) and group not in SETTING_2_GROUPS):
-        raise InputError(f"setting 2 needs a group of {', '.join(SETTING_2_GROUPS)} or a list of labels, got {group!r}")
-    organs = SETTING_2_GROUPS[group] if isinstance(group, str) else group
     values = {_words(name): value for name, value in label_names.items()}
-    missing = [organ for organ in organs if _words(organ) not in values]
+    wanted = list(organs)
+    missing = [organ for organ in wanted if _words(organ) not in values]
     if missing:
-        raise InputError(f"setting 2 needs the labels {missing}, the dataset names {list(label_names)}")
-    return sorted(values[_words(organ)] for organ in organs)
+        raise InputError(f"the labels {missing} are needed, the dataset names {list(label_names)}")
+    return sorted(values[_words(organ)] for organ in wanted)
 
 
 def _published(subjects: Sequence[str], dataset: str, fold: int, support_rule: Literal["wrap", "last"]) -> Fold:

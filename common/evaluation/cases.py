@@ -79,14 +79,21 @@ def evaluate(
         cases: collects the rows.
         protocols: names such as ``ep1`` and ``ep2``.
     """
+    collect(evaluator, inferer, cases, protocols)
+    cases.write()
+    print(dice_table(cases.rows))
+    print(f"per case: {cases.output_dir / 'cases.csv'}")
+
+
+def collect(
+    evaluator: Engine, inferer: FewShotInferer | FewShotVolumeInferer, cases: CaseMetrics, protocols: Sequence[str]
+) -> None:
+    """Fill ``cases`` anew, without writing; arguments as for ``evaluate``."""
     cases.rows.clear()
     for protocol in protocols:
         inferer.use_protocol(protocol)
         cases.protocol = protocol
         evaluator.run()
-    cases.write()
-    print(dice_table(cases.rows))
-    print(f"per case: {cases.output_dir / 'cases.csv'}")
 
 
 def _scores(pred: Tensor, label: Tensor, spacing: list[float], distances: bool) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from .crossval import Run
 from .grid import Grid, render
 from .published import (
     Figures,
@@ -19,6 +18,7 @@ from .published import (
     scale_overlays,
 )
 from .results import Result, by_entry, read_results
+from .runs import Run
 from .statistics import Score, Summary, band, entry_organs, summarise_entry, wilcoxon
 
 MISSING = "missing"
@@ -150,7 +150,8 @@ def _beside(summary: Summary, figures: Figures, organs: Sequence[str]) -> list[l
         else:
             points = ours.mean - theirs
             difference.append(f"{points:+.2f} {band(points)}" if judged else f"{points:+.2f} ({band(points)})")
-    place = f"  {figures.paper}'s paper, table {figures.table}"
+    where = figures.table if figures.table.startswith("figure") else f"table {figures.table}"
+    place = f"  {figures.paper}'s paper, {where}"
     return [[place, *paper, "", ""], ["  difference", *difference, "", ""]]
 
 

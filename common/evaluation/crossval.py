@@ -1,4 +1,4 @@
-"""Cross-validation: a list of runs, each trained and evaluated by the bundle's own configurations and kept as one file.
+"""Cross-validation: each run is trained and evaluated by the bundle's own configurations and kept as one file.
 
 A run is two commands of MONAI's bundle runner. Whatever ends the driver loses nothing: finished runs have their files,
 and an unfinished one continues from its last checkpoint.
@@ -13,88 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..data import SETTING_2_GROUPS, excluded_labels, hash_files, label_names, load_datalist
+from ..data import hash_files, load_datalist
 from ..errors import InputError
 from ..files import whole_file
+from ..workflow import config_file
+from .runs import Run, Study, run_settings
 
-# Published folds by dataset; others are cut into five.
-CHALLENGES = {"chaos_t2": "chaos", "sabs": "sabs", "mscmr": "mscmr"}
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training and its evaluation."""
-
-    bundle: str
-    variant: str
-    dataset: str
-    setting: int
-    group: str | None
-    fold: int
-    repeat: int
-    seed: int
-    configs: list[str]
-    overrides: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Name of its result file and of its folder."""
-        parts = [self.bundle, self.variant, self.dataset, f"s{self.setting}", self.group]
-        return "-".join([*(part for part in parts if part), f"f{self.fold}", f"r{self.repeat}"])
-
-
-@dataclass(frozen=True)
-class Study:
-    """What all runs share: bundle folder, data, output folder, protocols and processes per training."""
-
-    bundle: Path
-    data: str
-    output: Path
-    protocols: list[str]
-    processes: int = 1
-
-
-def list_runs(
-    bundle: Path,
-    dataset: str,
-    folds: Sequence[int] = range(5),
-    repeats: int = 1,
-    setting: int = 1,
-    config: Sequence[str] = (),
-    overrides: dict[str, Any] | None = None,
-    seed: int = 2021,
-) -> list[Run]:
-    """List the runs of a cross-validation, repeat by repeat.
-
-    Args:
-        bundle: bundle folder.
-        dataset: name; chaos_t2, sabs and mscmr have published folds.
-        folds: numbers 0 to 4.
-        repeats: trainings per fold, with seeds ``seed``, ``seed + 1``, ...
-        setting: 1, or 2: one training per group of test organs, without the slices that show them.
-        config: overlays of train.yaml.
-        overrides: ids and values for training and evaluation.
-        seed: of the first repeat.
-
-    Raises:
-        InputError: a fold, the setting or the number of repeats does not exist.
-    """
-    if setting not in (1, 2) or repeats < 1 or not folds or not set(folds) <= set(range(5)):
-        raise InputError(f"folds are 0 to 4, settings 1 and 2, repeats from 1; got {list(folds)}, {setting}, {repeats}")
-    groups: list[str | None] = [None] if setting == 1 else list(SETTING_2_GROUPS)
-    configs, variant = ["train", *config], "+".join(config)
-    return [
-        Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides or {}))
-        for repeat in range(repeats)
-        for group in groups
-        for fold in folds
-    ]
 
 
 def execute(study: Study, run: Run) -> Path:
@@ -122,9 +52,10 @@ def execute(study: Study, run: Run) -> Path:
         trained = work / "trained.json"  # the weights alone do not tell: a failing training saves them too
         if not trained.is_file():
             resume = any((work / "models").glob("checkpoint_iteration=*.pt"))
-            seconds = _call(study, run, "train", {**settings, "resume": resume}, lock.fileno())
+            seconds = _call(study, run, "train", {**settings, "resume": resume}, lock=(lock.fileno(),))
             trained.write_text(json.dumps({"train_seconds": seconds, "resumed": resume}))
-        seconds = _call(study, run, "evaluate", settings, lock.fileno())
+        scored = {**settings, "protocols": study.protocols}
+        seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
         content = {
             "run": asdict(run),
             "cases": json.loads((work / "eval" / "cases.json").read_text()),
@@ -136,42 +67,51 @@ def execute(study: Study, run: Run) -> Path:
     return result
 
 
-def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
-    """Return the overrides of training and evaluation of a run that works in a folder."""
-    settings: dict[str, Any] = {
-        "dataset_dir": study.data,
-        "challenge": CHALLENGES.get(run.dataset),
-        "fold": run.fold,
-        "seed": run.seed,
-        "ckpt_dir": str(work / "models"),
-        "output_dir": str(work / "eval"),
-        "cache_dir": str(study.output / "cache"),
-        **run.overrides,
-    }
-    if run.group is not None:
-        organs = excluded_labels(2, run.group, label_names(study.data))
-        settings |= {"excluded_labels": organs, "validate#load_support#organs": organs}
-    return settings
+def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
+    """Evaluate a trained run with an overlay on evaluate.yaml; at once where that has been done.
+
+    Args:
+        study: folders.
+        run: the run, whose weights lie in its folder.
+        overlay: name of the configuration.
+        file: that it writes into its output folder.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        InputError: the evaluation failed; names the log.
+    """
+    work = study.output / "work" / run.name
+    path = work / overlay / file
+    if not path.is_file():
+        settings = {**run_settings(study, run, work), "output_dir": str(path.parent)}
+        _call(study, run, overlay, settings, overlays=["evaluate", overlay])
+    return path
 
 
-def _call(study: Study, run: Run, step: str, settings: dict[str, Any], lock: int) -> float:
+def _call(
+    study: Study,
+    run: Run,
+    step: str,
+    settings: dict[str, Any],
+    overlays: Sequence[str] = (),
+    lock: tuple[int, ...] = (),
+) -> float:
     """Run MONAI's bundle runner in a process of its own and return the seconds that it took."""
-    names = list(run.configs)
+    names = [*run.configs, *overlays]
     launch = ["-m", "monai.bundle"]
-    if step == "evaluate":
-        names.append("evaluate")
-        settings = {**settings, "protocols": study.protocols}
-    elif study.processes > 1:
+    if step == "train" and study.processes > 1:
         names.append("multi_gpu_train")
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={study.processes}", *launch]
-    files = str([str(study.bundle.absolute() / "configs" / f"{name}.yaml") for name in names])
+    files = str([str(config_file(study.bundle, name)) for name in names])
     options = [part for key, value in settings.items() for part in (f"--{key}", _as_argument(value))]
     log = study.output / "work" / run.name / f"{step}.log"
     start = time.monotonic()
     with log.open("a") as stream:
         command = [sys.executable, *launch, "run", "--config_file", files, *options]
         status = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=(lock,)
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=lock
         ).returncode
     if status != 0:
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
@@ -187,7 +127,7 @@ def _manifest(study: Study, run: Run) -> dict[str, Any]:
     """Say what the result depends on: versions, device, and hashes of configuration and data."""
     import torch
 
-    texts = [(study.bundle / "configs" / f"{name}.yaml").read_text() for name in run.configs]
+    texts = [config_file(study.bundle, name).read_text() for name in run.configs]
     config = hashlib.sha256("\0".join([*texts, json.dumps(run.overrides, sort_keys=True)]).encode())
     data = hashlib.sha256()
     for item in load_datalist(study.data):

@@ -8,14 +8,15 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError
-from .crossval import Run
+from ..workflow import config_file, has_config
 from .published import scale_overlays
+from .runs import Run
 
 # Settings that shape no weight and no score.
 _NEUTRAL = {
     "dataset_dir", "challenge", "fold", "seed", "val_interval", "save_interval", "cache_dir", "ckpt_dir", "output_dir",
     "num_workers", "distances", "protocols", "episodes_per_epoch", "max_epochs", "checkpoint",
+    "intensity_mean", "intensity_std",
 }  # fmt: skip
 
 _INIT = {"coco": "MS-COCO weights", "imagenet": "ImageNet weights", "none": "random weights"}
@@ -43,10 +44,10 @@ def differences(run: Run, bundles: Path) -> list[Difference]:
     Raises:
         InputError: a configuration is not there.
     """
-    folder = bundles / run.bundle / "configs"
-    method = [name for name in run.configs if name not in scale_overlays(run)]
+    folder = bundles / run.bundle
+    base, *method = [name for name in run.configs if name not in scale_overlays(run)]
     own = f"paper_{run.dataset}"
-    paper_names = [*method, own] if (folder / f"{own}.yaml").is_file() else method
+    paper_names = [base, *([own] if has_config(folder, own) else []), *method]
     paper, ours = _merged(folder, paper_names), _merged(folder, run.configs) | run.overrides
     changes = [
         Difference(name, _show(name, paper.get(name)), _show(name, ours.get(name)))
@@ -61,17 +62,14 @@ def differences(run: Run, bundles: Path) -> list[Difference]:
 
 def episodes(run: Run, bundles: Path) -> str:
     """Return the number of episodes that a run trains on."""
-    return _episodes(_merged(bundles / run.bundle / "configs", run.configs) | run.overrides)
+    return _episodes(_merged(bundles / run.bundle, run.configs) | run.overrides)
 
 
-def _merged(folder: Path, names: list[str]) -> dict[str, Any]:
+def _merged(bundle: Path, names: list[str]) -> dict[str, Any]:
     """Merge configurations; an id with # replaces what it names, as in MONAI."""
     merged: dict[str, Any] = {}
     for name in names:
-        path = folder / f"{name}.yaml"
-        if not path.is_file():
-            raise InputError(f"no configuration {path}, which a result names: give the folder of the bundles")
-        merged |= yaml.safe_load(path.read_text())
+        merged |= yaml.safe_load(config_file(bundle, name).read_text())
     return {name: value for name, value in merged.items() if not isinstance(value, dict) or "_target_" in value}
 
 

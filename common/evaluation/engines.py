@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import InputError
-from .crossval import Run, Study, execute
+from .crossval import execute
+from .runs import Run, Study
 
 
 def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:

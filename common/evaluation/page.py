@@ -9,11 +9,11 @@ from statistics import fmean
 from ..errors import InputError
 from ..files import whole_file
 from .comparison import comparison_grids, dataset_name, label
-from .crossval import Run
 from .differences import Difference, differences, episodes
 from .grid import Grid, as_markdown
 from .published import is_untrained
 from .results import Result, by_entry, read_results
+from .runs import Run
 
 BEGIN, END = "<!-- written by fewshot table: begin -->", "<!-- written by fewshot table: end -->"
 UNKNOWN = "unknown"

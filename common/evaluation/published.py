@@ -10,10 +10,12 @@ from typing import Any
 
 import yaml
 
-from .crossval import Run
+from .runs import Run
 
 # Overlays that change scale or data, not the method: quick.yaml, cpu_chaos_t2.yaml, paper_chaos_t2.yaml, ...
 _SCALES = ("quick", "cpu", "paper", "short")
+# Overrides that the papers' configuration needs: statistics of the training scans (CT).
+_OF_THE_DATA = {"intensity_mean", "intensity_std"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def scale_overlays(run: Run) -> list[str]:
 
 def is_paper_configuration(run: Run) -> bool:
     """Tell whether nothing but the paper's own values shaped a run."""
-    return not run.overrides and all(name.split("_")[0] == "paper" for name in scale_overlays(run))
+    return set(run.overrides) <= _OF_THE_DATA and all(name.split("_")[0] == "paper" for name in scale_overlays(run))
 
 
 def published(run: Run, protocol: str) -> Figures | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .crossval import Run
+from .runs import Run
 
 _TYPES = {"bundle": str, "variant": str, "dataset": str, "setting": int, "fold": int, "repeat": int, "seed": int}
 _MEND = "delete it and run fewshot crossval again"

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
-from ..data.folds import FOLDS, SETTING_2_GROUPS
-from .crossval import Run
+from ..data import number_of_folds, organ_groups
 from .published import has_figures, published_organs
 from .results import Result
+from .runs import Run
 
 REPRODUCED, EXPLAINED = 2.0, 4.0
 _SIDES = frozenset(("left", "right"))
@@ -67,7 +67,7 @@ def summarise_entry(results: Sequence[Result], protocol: str) -> Summary:
     """Average the runs of one bundle, variant, dataset and setting.
 
     Args:
-        results: of these runs; setting 2's groups together make up a fold.
+        results: of these runs; groups of test organs together make up a fold.
         protocol: such as ``ep1``.
     """
     organs = entry_organs(results)
@@ -107,11 +107,12 @@ def entry_organs(results: Sequence[Result]) -> list[str]:
 
     A method that a paper reports on the dataset is measured by all of the paper's organs, whether evaluated or missing.
     Other methods by those of them that they evaluate; on datasets without figures all count, in order of appearance.
-    Setting 2's organs always count: one of its groups may still be missing.
+    With groups of test organs the organs of all groups count: one group may still be missing.
     """
     measured = {str(row["organ"]): None for result in results for row in result.cases}
-    if any(result.run.group in SETTING_2_GROUPS for result in results):
-        measured |= {organ: None for organs in SETTING_2_GROUPS.values() for organ in organs}
+    groups = organ_groups(results[0].run.dataset)
+    if any(result.run.group in groups for result in results):
+        measured |= {organ: None for organs in groups.values() for organ in organs}
     reported = published_organs(results[0].run.dataset)
     if not reported or has_figures(results[0].run):
         return reported or list(measured)
@@ -163,17 +164,19 @@ def _organ_means(cases: Sequence[Mapping[str, Any]], protocol: str, organs: Sequ
 
 
 def _expected(results: Sequence[Result]) -> dict[tuple[str | None, int, int], str]:
-    """Name all runs by group, repeat and fold: five folds of as many repeats as there are."""
-    groups: list[str | None] = list(SETTING_2_GROUPS) if results[0].run.setting == 2 else [None]
+    """Name all runs by group, repeat and fold: all folds, of as many repeats as there are."""
+    dataset, grouped = results[0].run.dataset, any(result.run.group is not None for result in results)
+    groups: list[str | None] = list(organ_groups(dataset)) if grouped else [None]
+    folds = range(number_of_folds(dataset))
     repeats = 1 + max(result.run.repeat for result in results)
-    keys = [(group, repeat, fold) for group in groups for repeat in range(repeats) for fold in range(FOLDS)]
+    keys = [(group, repeat, fold) for group in groups for repeat in range(repeats) for fold in folds]
     return {(group, repeat, fold): f"{group + '-' if group else ''}f{fold}-r{repeat}" for group, repeat, fold in keys}
 
 
 def _wanted(run: Run, organs: Sequence[str]) -> list[str]:
-    if run.group not in SETTING_2_GROUPS:
+    if run.group is None:
         return list(organs)
-    return [organ for organ in organs if any(is_part(name, organ) for name in SETTING_2_GROUPS[run.group])]
+    return [organ for organ in organs if any(is_part(name, organ) for name in organ_groups(run.dataset)[run.group])]
 
 
 def _words(name: str) -> frozenset[str]:

@@ -49,17 +49,26 @@ class FewShotInferer(Inferer):
             InputError: more than one volume, no support, or an organ range that the protocol needs is missing.
         """
         support = read_support(inputs)
-        pairs = self._pair_slices(support, query_extents(inputs, len(support.organs)), inputs.shape[-1])
+        pairs = self.pair_slices(inputs, support)
         segmenter: Any = getattr(network, "module", network)
         with torch.no_grad():
             foreground = self._segment(segmenter, plain(inputs)[0, 0], support, pairs)
         return probabilities(foreground, inputs)
 
-    def _pair_slices(self, support: Support, extents: list[list[int] | None], depth: int) -> list[Tensor]:
-        """List for each organ its slice pairs ``(P, 2 + K)``: query slice, organ, K support slices.
+    def pair_slices(self, inputs: Tensor, support: Support) -> list[Tensor]:
+        """List the slice pairs of each organ that has any.
 
-        Support slices are counted through all support volumes.
+        Args:
+            inputs: query ``(1, 1, X, Y, Z)``.
+            support: its support.
+
+        Returns:
+            ``(P, 2 + K)``: query slice, index of the organ, K support slices, counted through all support volumes.
+
+        Raises:
+            InputError: the protocol needs an organ's range in the query, and it is missing.
         """
+        extents, depth = query_extents(inputs, len(support.organs)), inputs.shape[-1]
         ends = torch.tensor([0] + [volume.shape[2] for volume in support.images]).cumsum(0).tolist()
         volumes = [range(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
         labels = torch.cat(support.labels, dim=2)

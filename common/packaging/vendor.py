@@ -6,12 +6,15 @@ import re
 import shutil
 from pathlib import Path
 
+from ..workflow import ABLATIONS
+
 # What the bundles' configurations name is vendored with all that it imports; the rest stays behind.
 _LEFT_BEHIND = (
     *("cli.py", "demo.py", "workflow.py", "packaging", "data/adapters", "supervoxels/preview.py"),
-    *("evaluation/overlay.py", "evaluation/crossval.py", "evaluation/engines.py", "evaluation/report"),
-    *("evaluation/results.py", "evaluation/published.py", "evaluation/published.yaml", "evaluation/statistics.py"),
-    *("evaluation/grid.py", "evaluation/comparison.py", "evaluation/differences.py", "evaluation/page.py"),
+    *("evaluation/ablations.py", "evaluation/analyses.py", "evaluation/figures.py", "evaluation/overlay.py"),
+    *("evaluation/runs.py", "evaluation/crossval.py", "evaluation/engines.py", "evaluation/results.py"),
+    *("evaluation/published.py", "evaluation/published.yaml", "evaluation/statistics.py", "evaluation/grid.py"),
+    *("evaluation/comparison.py", "evaluation/differences.py", "evaluation/page.py", "evaluation/report"),
 )
 _WRITTEN_BY_RUNS = ("models", "cache", "eval", "output", "predictions")
 _RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
@@ -24,7 +27,7 @@ def copy_bundle(bundle: Path, target: Path) -> None:
         bundle: folder in the repository.
         target: new folder.
     """
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", *_WRITTEN_BY_RUNS)
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", ABLATIONS, *_WRITTEN_BY_RUNS)
     shutil.copytree(bundle, target, ignore=ignore)
     common = Path(__file__).parents[1]
     shutil.copytree(common, target / "scripts" / "common", ignore=ignore)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.workflow import config_file
 from tests.bundles.config_rules import (
     BUNDLE_ROOT,
     FILE_RULES,
@@ -36,7 +37,7 @@ from tests.bundles.config_rules import (
 )
 
 BUNDLES = sorted(path for path in (Path(__file__).parents[2] / "bundles").glob("*") if (path / "configs").is_dir())
-CONFIGS = [path for bundle in BUNDLES for path in sorted((bundle / "configs").glob("*.yaml"))]
+CONFIGS = [path for bundle in BUNDLES for path in sorted((bundle / "configs").rglob("*.yaml"))]
 FILES = [
     "LICENSE",
     *(f"configs/{name}.yaml" for name in ("train", "inference", "evaluate", "quick", "multi_gpu_train")),
@@ -46,7 +47,11 @@ FILES = [
 
 
 def load(bundle: Path, name: str) -> Document:
-    return parse((bundle / "configs" / f"{name}.yaml").read_text(), name)
+    return parse(config_file(bundle, name).read_text(), name)
+
+
+def bundle_of(path: Path) -> Path:
+    return next(bundle for bundle in BUNDLES if path.is_relative_to(bundle))
 
 
 def test_there_are_bundles() -> None:
@@ -54,7 +59,7 @@ def test_there_are_bundles() -> None:
 
 
 @pytest.mark.parametrize("rule", FILE_RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{bundle_of(path).name}-{path.stem}")
 def test_config(path: Path, rule: Callable[[Document], list[str]]) -> None:
     assert rule(parse(path.read_text(), path.stem)) == []
 
@@ -76,7 +81,7 @@ class TestBundle:
 
     def test_overlays(self, bundle: Path) -> None:
         base = load(bundle, "train")
-        overlays = [path.stem for path in CONFIGS if path.parents[1] == bundle and path.stem not in STANDALONE]
+        overlays = [path.stem for path in CONFIGS if path.is_relative_to(bundle) and path.stem not in STANDALONE]
         assert {name: overlay_ids(base, load(bundle, name)) for name in overlays} == {name: [] for name in overlays}
 
 

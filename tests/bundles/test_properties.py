@@ -1,6 +1,5 @@
 """MONAI's own property check on every configuration, overlays on their base; it instantiates what it checks."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,27 +8,28 @@ import torch
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_TRAINING
 
+pytestmark = pytest.mark.usefixtures("own_scripts")
 ROOT = Path(__file__).parents[2] / "bundles"
-# Overlays that stand on inference.yaml alone or need processes of their own, and those of use for training only.
-INFERENCE_ONLY = {"inference_3d", "multi_gpu_train"}
-TRAINING_ONLY = {"evaluate", "multi_gpu_train", "train_supervised", "train_ssl", "train_3d", "finetune", "vssl"}
+# Behind evaluate.yaml, and those that stand on another overlay.
+BEHIND = {
+    "evaluate_thresholds": ["evaluate"],
+    "evaluate_misalignment": ["evaluate"],
+    "short_chaos_t2": ["cpu_chaos_t2"],
+}
 
 
-def overlays(bundle):
-    names = {path.stem for path in (ROOT / bundle / "configs").glob("*.yaml")}
-    return sorted(names - {"train", "inference"})
+def overlays(base):
+    """List bundle and overlay of those whose first line names the base, and each bundle without overlay."""
+    chosen = [(bundle, "") for bundle in SMALL]
+    for bundle in SMALL:
+        for path in sorted((ROOT / bundle / "configs").rglob("*.yaml")):
+            first = path.read_text().partition(":")[0]
+            if first.startswith("# Overlay on") and base in first and path.stem != "multi_gpu_train":
+                chosen.append((bundle, path.stem))
+    return chosen
 
 
-TRAINING = [(bundle, name) for bundle in SMALL for name in ["", *overlays(bundle)] if name not in INFERENCE_ONLY]
-INFERENCE = [(bundle, name) for bundle in SMALL for name in ["", *overlays(bundle)] if name not in TRAINING_ONLY]
-
-
-@pytest.fixture(autouse=True)
-def own_scripts(monkeypatch):
-    """Forget the `scripts` of the bundle before: a process that is no test has one bundle."""
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).parent != ROOT])
-    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
-        monkeypatch.delitem(sys.modules, name)
+TRAINING, INFERENCE = overlays("train.yaml"), overlays("inference.yaml")
 
 
 @pytest.mark.parametrize(("bundle", "overlay"), TRAINING, ids=map("-".join, TRAINING))
@@ -40,7 +40,9 @@ def test_training_configurations(dataset, tmp_path, bundle, overlay):
         settings["pretrained"] = str(tmp_path / "model.pt")
         network = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("network")
         torch.save(network.state_dict(), settings["pretrained"])
-    workflow = bundle_workflow(ROOT / bundle, ["train", *([overlay] if overlay else [])], **settings)
+    workflow = bundle_workflow(
+        ROOT / bundle, ["train", *BEHIND.get(overlay, []), *([overlay] if overlay else [])], **settings
+    )
     assert workflow.check_properties() in (None, [])
 
 

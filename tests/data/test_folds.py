@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.data import Fold, excluded_labels, make_folds, published_fold, split
+from common.data import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split
 
 CHAOS = [1, 2, 3, 5, 8, 10, 13, 15, 19, 20, 21, 22, 31, 32, 33, 34, 36, 37, 38, 39]
 
@@ -120,7 +120,7 @@ def test_split_errors():
         split(datalist, 1, "chaos")
     with pytest.raises(ValueError, match="fold must be 0 to 4, got 5"):
         split(datalist, 5)
-    with pytest.raises(ValueError, match="no published folds for dataset 'lits'; known: chaos, sabs, mscmr"):
+    with pytest.raises(ValueError, match="no published fold 0 for dataset 'lits'; known: chaos, sabs, mscmr"):
         split(datalist, 0, "lits")
     with pytest.raises(ValueError, match="support_rule must be"):
         published_fold("chaos", 0, support_rule="first")
@@ -129,22 +129,23 @@ def test_split_errors():
 LABELS = {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
 
 
-def test_setting_1_leaves_nothing_out():
-    assert excluded_labels(1, "kidneys", LABELS) == []
-    assert excluded_labels(1, None, {}) == []
+def test_organ_groups():
+    assert [label_values(organs, LABELS) for organs in organ_groups("chaos_t2").values()] == [[2, 3], [1, 4]]
+    assert list(organ_groups("visceral")) == ["liver", "spleen", "kidneys", "psoas"]
+    assert label_values(organ_groups("sabs")["kidneys"], {"Kidney_Left": 7, "Kidney_Right": 9}) == [7, 9]
 
 
-def test_setting_2_groups():
-    assert excluded_labels(2, "kidneys", LABELS) == [2, 3]
-    assert excluded_labels(2, "liver_spleen", LABELS) == [1, 4]
-    assert excluded_labels(2, ["spleen"], LABELS) == [4]
-    assert excluded_labels(2, "kidneys", {"Kidney_Left": 7, "Kidney_Right": 9}) == [7, 9]
+def test_unknown_organs():
+    with pytest.raises(ValueError, match=r"the labels \['liver', 'spleen'\] are needed, the dataset names \['LV'\]"):
+        label_values(["liver", "spleen"], {"LV": 1})
 
 
-def test_setting_errors():
-    with pytest.raises(ValueError, match="setting must be 1 or 2, got 3"):
-        excluded_labels(3, "kidneys", LABELS)
-    with pytest.raises(ValueError, match="needs a group of kidneys, liver_spleen"):
-        excluded_labels(2, "lungs", LABELS)
-    with pytest.raises(ValueError, match=r"needs the labels \['liver', 'spleen'\], the dataset names \['LV'\]"):
-        excluded_labels(2, "liver_spleen", {"LV": 1})
+def test_visceral_has_one_fold_of_gold_scans():
+    fold = published_fold("visceral", 0)
+    assert fold.support == 10000132 and len(fold.queries) == 19 and fold.support not in fold.queries
+    assert number_of_folds("visceral") == 1 and number_of_folds("chaos_t2") == 5
+    with pytest.raises(ValueError, match="no published fold 1 for dataset 'visceral'"):
+        published_fold("visceral", 1)
+    items = [{"image": "", "subject": f"visceral_{number}"} for number in [*fold.queries, fold.support, 10000005]]
+    parts = split(items, 0, "visceral")
+    assert [len(parts[key]) for key in ("train", "query", "support")] == [1, 19, 1]

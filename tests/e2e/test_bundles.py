@@ -126,7 +126,9 @@ def test_runs_from_any_folder_and_under_both_names(bundle, train, bundle_root, t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d", "lsnet"], indirect=True)
 def test_two_processes_share_the_single_process_stream(bundle, run_python, dataset, options, tmp_path):
+    """Each kind of episodes once: slices, volumes, annotated organs."""
     configs = f"['bundles/{bundle}/configs/train.yaml','bundles/{bundle}/configs/multi_gpu_train.yaml']"
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
     settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, "save_interval": 5}

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from common.evaluation.crossval import Run, Study, execute, list_runs
+from common.evaluation.crossval import execute
 from common.evaluation.engines import run_locally, run_on_ray
+from common.evaluation.runs import Run, Study, list_runs, run_settings
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,15 @@ def runs_of(folds, **settings):
 def study(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return Study(BUNDLE, str(dataset), tmp_path, ["ep1", "ep2"])
+
+
+@pytest.fixture(scope="module")
+def reference(dataset, tmp_path_factory):
+    """What two folds find when nothing disturbs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        study = Study(BUNDLE, str(dataset), tmp_path_factory.mktemp("reference"), ["ep1", "ep2"])
+        return [result(path) for path in run_locally(study, runs_of([0, 1]))]
 
 
 def result(path):
@@ -67,16 +77,32 @@ def test_a_run_is_one_file_and_is_not_repeated(study):
     assert execute(study, run) == path and path.stat().st_mtime_ns == before
 
 
-def test_setting_2_trains_and_scores_by_group(study, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        "common.evaluation.crossval.label_names", lambda _: {"liver": 1, "spleen": 4, "right kidney": 2}
-    )
-    monkeypatch.setattr("common.evaluation.crossval._call", lambda _s, _r, step, settings, _l: calls.append(settings))
+@pytest.fixture
+def abdominal(tmp_path):
+    """A dataset folder that names the organs of the comparison."""
+    names = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": names}))
+    return Study(BUNDLE, str(tmp_path), tmp_path, ["ep1"])
+
+
+def test_setting_2_trains_and_scores_by_group(abdominal):
     (run,) = [run for run in runs_of([0], setting=2) if run.group == "liver_spleen"]
-    with pytest.raises(FileNotFoundError):  # nothing ran, so there are no cases
-        execute(study, run)
-    assert all(settings["excluded_labels"] == settings["validate#load_support#organs"] == [1, 4] for settings in calls)
+    settings = run_settings(abdominal, run, abdominal.output)
+    assert settings["excluded_labels"] == settings["validate#load_support#organs"] == [1, 4]
+    assert "test_organs" not in settings
+
+
+def test_methods_that_learn_from_organs_are_trained_by_group(abdominal):
+    lsnet = ROOT / "bundles/lsnet"
+    study = Study(lsnet, abdominal.data, abdominal.output, ["k12"])
+    runs = list_runs(lsnet, "chaos_t2", [0])
+    assert [run.group for run in runs] == ["kidneys", "liver_spleen"]
+    settings = run_settings(study, runs[0], abdominal.output)
+    assert settings["test_organs"] == [2, 3] and settings["fold_organs"] == [1, 2, 3, 4]
+    assert "excluded_labels" not in settings
+    for one in ({"config": ["train_ssl"]}, {"overrides": {"test_organs": [1]}}):
+        assert [run.group for run in list_runs(lsnet, "chaos_t2", [0], **one)] == [None]
+    assert [run.group for run in list_runs(lsnet, "visceral")] == ["liver", "spleen", "kidneys", "psoas"]
 
 
 @pytest.mark.slow
@@ -90,8 +116,7 @@ def test_a_failing_run_is_named_and_the_others_are_executed(study):
 
 
 @pytest.mark.slow
-def test_a_killed_driver_loses_nothing(study, dataset, tmp_path):
-    reference = [result(path) for path in run_locally(study, runs_of([0, 1]))]
+def test_a_killed_driver_loses_nothing(reference, dataset, tmp_path):
     options = [part for key, value in SHORT.items() for part in ("--override", f"{key}={json.dumps(value)}")]
     arguments = ["--bundle", BUNDLE, "--dataset", "tiny", "--data", dataset, "--folds", "0,1", *options]
     command = [sys.executable, "-m", "common.cli", "crossval", *arguments, "--output", tmp_path / "killed"]
@@ -130,7 +155,7 @@ def test_slurm_tasks_execute_the_list(study, dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_of_two_workers_gives_the_same_results(study, tmp_path):
+def test_a_ray_cluster_of_two_workers_gives_the_same_results(reference, study):
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     import ray
 
@@ -138,9 +163,8 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_results(study, tmp_path):
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     try:
-        on_ray = Study(BUNDLE, study.data, tmp_path / "ray", study.protocols)
-        paths = run_on_ray(on_ray, runs_of([0, 1]), cluster.address)
-        assert [result(path) for path in paths] == [result(path) for path in run_locally(study, runs_of([0, 1]))]
+        paths = run_on_ray(study, runs_of([0, 1]), cluster.address)
+        assert [result(path) for path in paths] == reference
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -154,10 +178,12 @@ def test_torchrun_trains_with_several_processes(dataset, study, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bundle", ["adnet"])
+@pytest.mark.parametrize("bundle", SMALL_TRAINING)
 def test_five_folds_twice_on_the_phantom(bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    coarse = {"image_size": 96, "spacing": [3.0, 3.0, 7.7], "fold_organs": [1, 2, 3, 4], "test_organs": [2, 3]}
+    coarse = {"image_size": 96, "spacing": [3.0, 3.0, 7.7]}
+    if bundle == "lsnet":
+        coarse |= {"fold_organs": [1, 2, 3, 4], "test_organs": [2, 3]}
     steps = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 1, "distances": False}
     overrides = {**SMALL_TRAINING[bundle], **coarse, **steps}
     runs = list_runs(ROOT / "bundles" / bundle, "phantom", repeats=2, overrides=overrides)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from common.evaluation.crossval import Run
 from common.evaluation.differences import differences, episodes
 from common.evaluation.page import BEGIN, END, write_results_page
+from common.evaluation.runs import Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLES = REPOSITORY / "bundles"

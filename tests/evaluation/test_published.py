@@ -4,7 +4,6 @@ from statistics import fmean
 
 import pytest
 
-from common.evaluation.crossval import Run
 from common.evaluation.published import (
     all_figures,
     is_paper_configuration,
@@ -13,6 +12,7 @@ from common.evaluation.published import (
     published_organs,
     scale_overlays,
 )
+from common.evaluation.runs import Run
 
 ABDOMEN = ["left kidney", "right kidney", "spleen", "liver"]
 HEART = ["LV-BP", "LV-MYO", "RV"]
@@ -62,6 +62,8 @@ def test_mean_is_that_of_the_organs(place):
     organs = [value for name, value in figures.dice.items() if name != "mean"]
     if place == ("SSL-PANet", "sabs", 1, "ep1"):  # 55.88 would be right; the paper prints 57.88
         assert figures.dice["mean"] == 57.88
+    elif place[0] == "LSNet, added classes":  # 70.375, printed without its last digits
+        assert figures.dice["mean"] == 70.3
     elif organs:
         assert figures.dice["mean"] == pytest.approx(fmean(organs), abs=0.031)
 

@@ -23,6 +23,7 @@ from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_3D, save, scan
 from tests.test_project import refuse_imports
 
+pytestmark = pytest.mark.usefixtures("own_scripts")
 ROOT = Path(__file__).parents[2]
 # Bundle, overlays of inference.yaml, settings, annotated subjects.
 CASES = {
@@ -36,14 +37,6 @@ CASES = {
 
 def slow(name):
     return pytest.param(name, marks=[] if name == "adnet_3d" else pytest.mark.slow)
-
-
-@pytest.fixture(autouse=True)
-def own_scripts(monkeypatch):
-    """Forget the `scripts` of the bundle before: a process that is no test has one bundle."""
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).parent != ROOT / "bundles"])
-    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
-        monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -36,7 +35,7 @@ def folder_of(request, bundle_root, packaged):
     return bundle_root if request.param == "repository" else packaged
 
 
-@pytest.fixture(params=["small", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("full size", "packaged"))])
+@pytest.fixture(params=["small", pytest.param("full size", marks=pytest.mark.slow)])
 def network(request, bundle_root, packaged, options):
     """Give `network(name)`: folder, arguments that name its inference configuration, and that configuration."""
 
@@ -58,13 +57,10 @@ def network(request, bundle_root, packaged, options):
 
 
 @pytest.fixture
-def with_weights(network, monkeypatch, tmp_path):
+def with_weights(network, own_scripts, tmp_path):
     """As `network`, with a checkpoint and the network that it fits."""
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not (Path(entry) / "configs").is_dir()])
 
     def get(name):
-        for module in [module for module in sys.modules if module.split(".")[0] == "scripts"]:
-            monkeypatch.delitem(sys.modules, module)
         folder, arguments, (names, settings) = network(name)
         net = bundle_workflow(folder, names, "infer", **settings).parser.get_parsed_content("network_def")
         checkpoint = tmp_path / "model.pt"
@@ -91,6 +87,7 @@ def test_verify_net_in_out(name, network, run_bundle):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("network", ["packaged", "full size"], indirect=True)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ckpt_export(name, with_weights, run_bundle, tmp_path):
     """The exported network takes the support as its other two inputs."""
@@ -106,6 +103,7 @@ def test_ckpt_export(name, with_weights, run_bundle, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("network", ["packaged", "full size"], indirect=True)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_export(name, with_weights, run_bundle, tmp_path):
     """The command knows one input, so what it exports is the network without support: background everywhere."""

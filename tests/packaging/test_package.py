@@ -101,7 +101,9 @@ def test_it_segments_bit_for_bit_as_the_repository_does(folder, bundle, run_pyth
     assert nib.load(tmp_path / "alone/case_1_seg.nii.gz").get_fdata().any()
 
 
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d", "lsnet"], indirect=True)
 def test_it_trains_bit_for_bit_as_before_and_evaluates(folder, run_python, dataset, tmp_path):
+    """Each kind of episodes once; the model zoo's unit tests train the other bundles too."""
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
     config = f"{folder}/configs/train.yaml"
     run_alone(run_python, tmp_path, [], "run", "--config_file", config, *overrides(dataset_dir=dataset, **places))

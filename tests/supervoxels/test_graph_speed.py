@@ -26,7 +26,7 @@ segment(image[:2, :9, :9].copy(), 1.0, 0.0, 10, (7.7, 1.25, 1.25))  # compiles
 with open("/proc/self/status") as status:
     before = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 seconds = []
-for _ in range(3):
+for _ in range({"shipped": 3, "plain": 1}[sys.argv[1]]):
     start = time.process_time()
     labels = segment(image, 1.0, 0.0, 5000, (7.7, 1.25, 1.25))
     seconds.append(time.process_time() - start)

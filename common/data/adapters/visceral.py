@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from ...errors import InputError
-from ..folds import Fold
+from ..folds import VISCERAL_GOLD, VISCERAL_SUPPORT, Fold
 from .base import Case, Challenge, Findings, Volumes
 from .checks import to_the_right
 from .preprocess import as_stored
@@ -24,9 +24,6 @@ ORGANS = {
     30325: "left adrenal gland", 40357: "right rectus abdominis", 40358: "left rectus abdominis",
 }  # fmt: skip
 LABELS = {"background": 0, **{organ: value for value, organ in enumerate(ORGANS.values(), start=1)}}
-# The test scans of SE-Net and LSNet: one support, 19 queries.
-GOLD = [*range(10000104, 10000107), *range(10000108, 10000114), *range(10000127, 10000137), 10000100]
-SUPPORT = 10000132
 SILVER_SCANS, GOLD_SCANS = 65, 20
 
 _SCAN = r"(\d+_\d+_CTce_[A-Za-z]+)"
@@ -39,7 +36,7 @@ def find(folder: Path) -> Findings:
     found = Findings(faults=faults)
     segmentations: dict[str, dict[int, Path]] = {}
     for path in files:
-        match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w+)?", stem(path))
+        match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w*)?", stem(path))
         if match is None:
             continue
         organs = segmentations.setdefault(match[1], {})
@@ -60,7 +57,7 @@ def find(folder: Path) -> Findings:
     others = sum(1 for path in files if re.match(r"\d+_\d+_(CT|MRT\w+)_", path.name))
     found.left_alone += [f"{others} files of other modalities than CTce"] if others else []
     found.left_alone += [f"{len(unlabelled)} scans without segmentations"] if unlabelled else []
-    gold = sum(1 for case in found.cases if _number(case.subject) in GOLD)
+    gold = sum(1 for case in found.cases if _number(case.subject) in VISCERAL_GOLD)
     for corpus, count, wanted in (("gold", gold, GOLD_SCANS), ("silver", len(found.cases) - gold, SILVER_SCANS)):
         found.missing += [f"{wanted - count} of {wanted} {corpus} scans"] if count < wanted else []
     return found
@@ -75,7 +72,7 @@ def prepare(case: Case) -> Volumes:
     image = read_image(case.image)
     label = torch.zeros_like(image)
     for path in case.labels:
-        match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w+)?", stem(path))
+        match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w*)?", stem(path))
         if match is None:
             raise InputError(f"{path}: no RadLex id in the name; name it as the challenge does")
         label[read_label(path, image) > 0] = LABELS[ORGANS[int(match[2])]]
@@ -84,9 +81,9 @@ def prepare(case: Case) -> Volumes:
 
 def folds(subjects: Sequence[str]) -> list[Fold]:
     """One fold: 19 gold scans as queries, one as support, silver for training; none where the support is missing."""
-    gold = [subject for subject in subjects if _number(subject) in GOLD]
-    queries = [subject for subject in gold if _number(subject) != SUPPORT]
-    support = [subject for subject in gold if _number(subject) == SUPPORT]
+    gold = [subject for subject in subjects if _number(subject) in VISCERAL_GOLD]
+    queries = [subject for subject in gold if _number(subject) != VISCERAL_SUPPORT]
+    support = [subject for subject in gold if _number(subject) == VISCERAL_SUPPORT]
     return [Fold(queries, support[0])] if support and queries else []
 
 

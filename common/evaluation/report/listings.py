@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..comparison import dataset_name, label
-from ..crossval import Run
 from ..grid import Grid
 from ..results import Result
+from ..runs import Run
 
 UNKNOWN, UNDEFINED = "unknown", "–"
 _FIXED = ("protocol", "case", "organ", "dice")

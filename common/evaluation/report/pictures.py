@@ -16,9 +16,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ...errors import one_line, user_mistake
-from ..crossval import Study, run_settings
 from ..published import is_untrained
 from ..results import Result, by_entry
+from ..runs import Study, run_settings
 from .drawing import Picture, draw_run
 
 logger = logging.getLogger(__name__)

@@ -59,7 +59,8 @@ def visceral(tree, patient, radlex=RADLEX, mirror=False):
     save_nifti(tree / "volumes" / f"{scan}.nii.gz", (image_at(points) - 450).astype(np.int16), affine)
     for organ, identifier in radlex.items():
         mask = label_at(points * (-1 if mirror else 1, 1, 1), {**dict.fromkeys(RADLEX, 0), organ: 1})
-        save_nifti(tree / "segmentations" / f"{scan}_{identifier}_6.nii.gz", mask, affine)
+        annotator = "" if organ == "liver" else "6"  # some names end with the line
+        save_nifti(tree / "segmentations" / f"{scan}_{identifier}_{annotator}.nii.gz", mask, affine)
 
 
 @pytest.mark.parametrize("axcodes", ["LAS", "RPS", "LPI", "SLA"])

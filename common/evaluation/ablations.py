@@ -1,0 +1,27 @@
+"""Ablations of the papers: families of overlays in a bundle's ``configs/ablations``, ``kappa_0.1`` one of ``kappa``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..data.datalists import natural_key
+from ..errors import InputError
+from ..workflow import ABLATIONS
+
+
+def ablation_overlays(bundle: Path, ablation: str) -> list[str]:
+    """List the overlays of an ablation, in natural order.
+
+    Args:
+        bundle: bundle folder.
+        ablation: what its overlays' names begin with, such as ``kappa``.
+
+    Raises:
+        InputError: the bundle has no such ablation.
+    """
+    names = sorted((path.stem for path in (bundle / "configs" / ABLATIONS).glob("*.yaml")), key=natural_key)
+    chosen = [name for name in names if name.split("_")[0] == ablation]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(name.split("_")[0] for name in names)) or "none"
+        raise InputError(f"{bundle} has no ablation {ablation!r}; there are: {known}")
+    return chosen

@@ -1,0 +1,69 @@
+"""Further looks at trained runs of a cross-validation: an overlay on evaluate.yaml for each run, a figure for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..workflow import has_config
+from .crossval import evaluate_run
+from .figures import draw_misalignment, draw_thresholds
+from .misalignment import MISALIGNMENT_FILE
+from .results import read_results
+from .runs import Study
+from .thresholds import THRESHOLDS_FILE
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    overlay: str
+    file: str
+    draw: Callable[[Sequence[Path], Path], Path]
+
+
+_ANALYSES = {
+    "thresholds": _Analysis("evaluate_thresholds", THRESHOLDS_FILE, draw_thresholds),
+    "misalignment": _Analysis("evaluate_misalignment", MISALIGNMENT_FILE, draw_misalignment),
+}
+
+
+def analyse(name: str, results_dir: Path, data: str, bundles: Path, output: Path | None = None) -> Path:
+    """Evaluate every run that has the analysis and its weights again, once, and draw them together.
+
+    Args:
+        name: ``thresholds`` (ADNet) or ``misalignment`` (LSNet).
+        results_dir: folder that ``fewshot crossval`` wrote to.
+        data: dataset folder of the runs.
+        bundles: folder of the bundles.
+        output: PNG; None for ``<name>.png`` among the results.
+
+    Returns:
+        Path of the PNG.
+
+    Raises:
+        InputError: unknown analysis, or no run that has it and its weights; an evaluation failed.
+    """
+    if name not in _ANALYSES:
+        raise InputError(f"analysis is {' or '.join(_ANALYSES)}, got {name}")
+    analysis = _ANALYSES[name]
+    work = results_dir / "work"
+    runs = [
+        result.run
+        for result in read_results(results_dir)
+        if has_config(bundles / result.run.bundle, analysis.overlay)
+        and (work / result.run.name / "models" / "model.pt").is_file()
+    ]
+    if not runs:
+        raise InputError(
+            f"{results_dir} holds no run with weights (work/RUN/models/model.pt) "
+            f"of a bundle with configs/{analysis.overlay}.yaml in {bundles}"
+        )
+    files = []
+    for run in tqdm(runs, desc=name, disable=None):
+        study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
+        files.append(evaluate_run(study, run, analysis.overlay, analysis.file))
+    return analysis.draw(files, output or results_dir / f"{name}.png")

@@ -1,0 +1,72 @@
+"""How much may support and query be shifted against each other? LSNet's second ablation (section 4.2, figure 3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from ..files import whole_file
+from ..inferers import FewShotInferer
+from ..inferers.support import read_support
+from .cases import CaseMetrics, collect
+
+MISALIGNMENT_FILE = "misalignment.json"
+
+
+def measure_misalignment(
+    evaluator: Engine, inferer: FewShotInferer, cases: CaseMetrics, protocols: Sequence[str]
+) -> None:
+    """Score every pair of support and query slice that shows an organ, and write ``misalignment.json``.
+
+    Its rows give the alignment Dice, between the reference masks of support and query slice (the mean over the support
+    slices, where there are several), and the segmentation Dice, between prediction and reference of the query slice.
+
+    Args:
+        evaluator: ``SupervisedEvaluator`` with ``cases`` among its handlers, on the preprocessed grid.
+        inferer: the evaluator's inferer.
+        cases: names the protocol and the organs; its folder gets the file.
+        protocols: names such as ``k12``.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def score(engine: Engine) -> None:
+        output: Any = engine.state.output
+        for item in output:
+            for organ, slices in _pair_scores(item, inferer).items():
+                name = cases.organ_names.get(organ, str(organ))
+                rows.extend({"protocol": cases.protocol, "organ": name, **values} for values in slices)
+
+    with evaluator.add_event_handler(Events.ITERATION_COMPLETED, score):
+        collect(evaluator, inferer, cases, protocols)
+    with whole_file(cases.output_dir / MISALIGNMENT_FILE) as partial:
+        partial.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+def _pair_scores(item: dict[str, Any], inferer: FewShotInferer) -> dict[int, list[dict[str, float]]]:
+    """Score one case: masks ``pred`` and ``label`` ``(N, X, Y, Z)``, ``image`` with its support in the meta."""
+    inputs = item["image"][None]
+    support = read_support(inputs)
+    drawn = torch.cat(support.labels, dim=2)
+    scores = {}
+    for rows in inferer.pair_slices(inputs, support):
+        index, organ = int(rows[0, 1]), int(support.organs[rows[0, 1]])
+        label, pred = (item[key].as_tensor()[index][..., rows[:, 0]].bool() for key in ("label", "pred"))
+        shown = (drawn == organ)[..., rows[:, 2:]]
+        alignment = _dice(shown, label.unsqueeze(-1)).mean(-1)
+        dice, present = _dice(pred, label), label.flatten(0, 1).any(0)
+        scores[organ] = [
+            {"slice": int(place), "alignment_dice": round(float(before), 6), "dice": round(float(after), 6)}
+            for place, before, after in zip(rows[present, 0], alignment[present], dice[present], strict=True)
+        ]
+    return scores
+
+
+def _dice(first: Tensor, second: Tensor) -> Tensor:
+    """Dice over the first two axes of masks ``(X, Y, ...)``, one of which is not empty."""
+    overlap = (first & second).sum((0, 1))
+    return 2.0 * overlap / (first.sum((0, 1)) + second.sum((0, 1))).clamp(min=1)

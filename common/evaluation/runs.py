@@ -1,0 +1,128 @@
+"""The runs of a cross-validation: which they are, and what each is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data import label_names, label_values, number_of_folds, organ_groups
+from ..errors import InputError
+from ..workflow import config_file
+
+# Published folds by dataset; others are cut into five.
+CHALLENGES = {"chaos_t2": "chaos", "sabs": "sabs", "mscmr": "mscmr", "visceral": "visceral"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation."""
+
+    bundle: str
+    variant: str
+    dataset: str
+    setting: int
+    group: str | None
+    fold: int
+    repeat: int
+    seed: int
+    configs: list[str]
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of its result file and of its folder."""
+        parts = [self.bundle, self.variant, self.dataset, f"s{self.setting}", self.group]
+        return "-".join([*(part for part in parts if part), f"f{self.fold}", f"r{self.repeat}"])
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all runs share: bundle folder, data, output folder, protocols and processes per training."""
+
+    bundle: Path
+    data: str
+    output: Path
+    protocols: list[str]
+    processes: int = 1
+
+
+def list_runs(
+    bundle: Path,
+    dataset: str,
+    folds: Sequence[int] | None = None,
+    repeats: int = 1,
+    setting: int = 1,
+    config: Sequence[str] = (),
+    overrides: dict[str, Any] | None = None,
+    seed: int = 2021,
+) -> list[Run]:
+    """List the runs of a cross-validation, repeat by repeat.
+
+    Methods that learn from annotated organs (``test_organs`` in their configuration) are trained once for each group of
+    test organs, on the other organs.
+
+    Args:
+        bundle: bundle folder.
+        dataset: name; chaos_t2, sabs, mscmr and visceral have published folds.
+        folds: numbers 0 to 4, visceral has 0 only; None for all.
+        repeats: trainings per fold, with seeds ``seed``, ``seed + 1``, ...
+        setting: 1, or 2: one training per group of test organs, without the slices that show them.
+        config: overlays of train.yaml.
+        overrides: ids and values for training and evaluation.
+        seed: of the first repeat.
+
+    Raises:
+        InputError: a fold, the setting or the number of repeats does not exist.
+    """
+    known = range(number_of_folds(dataset))
+    folds = known if folds is None else folds
+    if setting not in (1, 2) or repeats < 1 or not folds or not set(folds) <= set(known):
+        raise InputError(
+            f"folds are 0 to {known[-1]}, settings 1 and 2, repeats from 1; got {list(folds)}, {setting}, {repeats}"
+        )
+    configs, variant = ["train", *config], "+".join(config)
+    grouped = setting == 2 or _learns_from_organs(bundle, configs, overrides or {})
+    groups: list[str | None] = list(organ_groups(dataset)) if grouped else [None]
+    return [
+        Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides or {}))
+        for repeat in range(repeats)
+        for group in groups
+        for fold in folds
+    ]
+
+
+def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
+    """Return the overrides of training and evaluation of a run that works in a folder."""
+    settings: dict[str, Any] = {
+        "dataset_dir": study.data,
+        "challenge": CHALLENGES.get(run.dataset),
+        "fold": run.fold,
+        "seed": run.seed,
+        "ckpt_dir": str(work / "models"),
+        "output_dir": str(work / "eval"),
+        "cache_dir": str(study.output / "cache"),
+        **run.overrides,
+    }
+    if run.group is not None:
+        names, groups = label_names(study.data), organ_groups(run.dataset)
+        organs = label_values(groups[run.group], names)
+        settings["validate#load_support#organs"] = organs
+        if run.setting == 2:
+            settings["excluded_labels"] = organs
+        if _learns_from_organs(study.bundle, run.configs, run.overrides):
+            every = label_values(chain(*groups.values()), names)
+            settings |= {"test_organs": organs, "fold_organs": every}
+    return settings
+
+
+def _learns_from_organs(bundle: Path, configs: Sequence[str], overrides: dict[str, Any]) -> bool:
+    """Tell whether a method is trained on annotated organs, those that are to be tested left to us."""
+    merged: dict[str, Any] = {}
+    for name in configs:
+        merged |= yaml.safe_load(config_file(bundle, name).read_text())
+    return merged.get("test_organs") is not None and "test_organs" not in overrides

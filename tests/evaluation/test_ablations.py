@@ -1,0 +1,93 @@
+"""Ablations: every line of the papers' tables has its overlay, and the other way round."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from common.cli import app
+from common.errors import InputError
+from common.evaluation.ablations import ablation_overlays
+from common.evaluation.differences import differences
+from common.evaluation.published import published
+from common.evaluation.runs import list_runs
+from common.workflow import has_config
+
+ROOT = Path(__file__).parents[2]
+BUNDLES = ROOT / "bundles"
+METHODS = yaml.safe_load((ROOT / "common/evaluation/published.yaml").read_text())["methods"]
+KNOWN = {
+    ("adnet", "loss"): ["loss_no_alignment", "loss_no_threshold", "loss_query_only"],
+    ("adnet", "rho"): ["rho_500", "rho_1000", "rho_1500", "rho_2000", "rho_5000"],
+    ("adnet", "kappa"): ["kappa_0.1", "kappa_0.3", "kappa_0.5", "kappa_0.7", "kappa_0.9", "kappa_1.0"],
+    ("ssl_alpnet", "transforms"): ["transforms_geometry", "transforms_intensity", "transforms_none"],
+    ("ssl_alpnet", "size"): ["size_100", "size_1600"],
+    ("crapnet", "blocks"): ["blocks_1", "blocks_7", "blocks_9", "blocks_12", "blocks_15"],
+    ("crapnet", "branches"): ["branches_1"],
+    ("lsnet", "alpha"): ["alpha_1", "alpha_1_4", "alpha_1_16"],
+    ("lsnet", "overlap"): ["overlap_none"],
+}
+
+
+@pytest.mark.parametrize(("bundle", "ablation"), KNOWN)
+def test_overlays_in_natural_order(bundle, ablation):
+    assert ablation_overlays(BUNDLES / bundle, ablation) == KNOWN[bundle, ablation]
+
+
+def test_unknown_ablation_names_those_there_are():
+    with pytest.raises(InputError, match=r"no ablation 'size'; there are: kappa, loss, rho, slices"):
+        ablation_overlays(BUNDLES / "adnet", "size")
+
+
+def test_every_method_of_a_paper_can_be_run():
+    lost = [name for name, method in METHODS.items() if not all(
+        has_config(BUNDLES / method["bundle"], overlay) for overlay in method.get("overlays", [])
+    )]  # fmt: skip
+    assert lost == []
+
+
+def test_every_ablation_is_a_method():
+    overlays = {path.stem for path in BUNDLES.glob("*/configs/ablations/*.yaml")}
+    assert overlays - {overlay for method in METHODS.values() for overlay in method.get("overlays", [])} == set()
+
+
+@pytest.mark.parametrize(
+    ("bundle", "dataset", "configs", "changed"),
+    [
+        ("adnet", "mscmr", ["paper_mscmr", "rho_500"], set()),
+        ("adnet", "mscmr", ["paper_mscmr", "loss_no_alignment"], set()),
+        ("crapnet", "chaos_t2", ["paper_chaos_t2", "branches_1"], set()),
+        ("lsnet", "visceral", ["paper_visceral", "added_classes", "alpha_1_4"], set()),
+        ("adnet", "mscmr", ["paper_mscmr", "kappa_0.1", "quick"], {"init"}),
+    ],
+)
+def test_the_papers_configuration_differs_in_nothing(bundle, dataset, configs, changed):
+    run = list_runs(BUNDLES / bundle, dataset, [0], config=configs)[0]
+    names = {change.name for change in differences(run, BUNDLES)}
+    assert names >= changed and (names == set() or changed)
+    assert published(run, "k12" if bundle == "lsnet" else "ep1") is not None
+
+
+GUIDE = re.findall(r"`(fewshot crossval [^`]*)`", (ROOT / "docs/how-to/reproduce.md").read_text())
+
+
+@pytest.mark.parametrize("command", GUIDE)
+def test_the_guides_commands_list_their_runs(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(ROOT)
+    arguments = [*shlex.split(command)[1:], "--engine", "slurm", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["fewshot", *arguments])
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "#SBATCH --array=0-" in (tmp_path / "crossval.sbatch").read_text()
+
+
+def test_the_method_comes_before_its_ablations(tmp_path, monkeypatch):
+    arguments = ["crossval", "--bundle", str(BUNDLES / "adnet"), "--dataset", "mscmr", "--ablation", "loss"]
+    monkeypatch.setattr(sys, "argv", ["fewshot", *arguments])
+    assert CliRunner().invoke(app, [*arguments, "--engine", "slurm", "--output", str(tmp_path)]).exit_code == 0
+    script = (tmp_path / "crossval.sbatch").read_text()
+    assert "--array=0-19\n" in script and "--ablation loss" in script
