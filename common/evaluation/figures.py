@@ -61,7 +61,7 @@ def draw_misalignment(files: Sequence[Path], output: Path) -> Path:
     for index, (organ, pairs) in enumerate(sorted(points.items())):
         alignment, dice = zip(*pairs, strict=True)
         axes.scatter(alignment, dice, s=9, alpha=0.5, linewidths=0, color=COLOURS[index % len(COLOURS)], label=organ)
-    axes.set(xlim=(0, 100), ylim=(0, 100), title=f"Slices of support and query, {_number(runs)}")
+    axes.set(xlim=(-2, 102), ylim=(-2, 102), title=f"Slices of support and query, {_number(runs)}")
     axes.set(xlabel="alignment Dice, percent", ylabel="segmentation Dice, percent")
     axes.legend(markerscale=2)
     return save_figure(figure, output)
