@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
+from .precision import check_precision, encode
 from .support import Support, plain, probabilities, query_extents, read_support
 
 
@@ -22,10 +23,19 @@ class FewShotInferer(Inferer):
         shots: support slices per chunk and support volume.
         chunk_rule: ``adnet`` or ``alpnet``, see ``Protocol``.
         batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once.
+        precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``precision.encode``.
     """
 
-    def __init__(self, protocol: str = "ep2", shots: int = 1, chunk_rule: str = "adnet", batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        protocol: str = "ep2",
+        shots: int = 1,
+        chunk_rule: str = "adnet",
+        batch_size: int = 8,
+        precision: str = "float32",
+    ) -> None:
         super().__init__()
+        self.precision = check_precision(precision)
         self.shots = shots
         self.chunk_rule = chunk_rule
         self.batch_size = batch_size
@@ -116,7 +126,7 @@ class FewShotInferer(Inferer):
             yield from rows.split([int(part.sum()) for part in counts.split(self.batch_size)])
 
     def _encode(self, segmenter: FewShotSegmenter, slices: Tensor) -> Tensor:
-        return torch.cat([segmenter.encode(part) for part in slices.split(self.batch_size)])
+        return torch.cat([encode(segmenter, part, self.precision) for part in slices.split(self.batch_size)])
 
 
 def _slices(volume: Tensor) -> Tensor:

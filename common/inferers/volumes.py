@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
+from .precision import check_precision, encode
 from .support import Support, plain, probabilities, query_extents, read_support
 
 
@@ -30,6 +31,7 @@ class FewShotVolumeInferer(Inferer):
         roi_size: window ``(X, Y, Z)`` in voxels; smaller volumes are padded with their minimum.
         overlap: of neighbouring windows, as a fraction.
         batch_size: windows per encoder call.
+        precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``precision.encode``.
 
     Raises:
         InputError: unknown ``support_slices``, or a protocol that pairs slices.
@@ -42,8 +44,10 @@ class FewShotVolumeInferer(Inferer):
         roi_size: Sequence[int] = (128, 128, 24),
         overlap: float = 0.25,
         batch_size: int = 1,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
+        self.precision = check_precision(precision)
         if support_slices not in ("all", "one"):
             raise InputError(f"support_slices is all or one, got {support_slices}")
         self.support_slices = support_slices
@@ -85,16 +89,19 @@ class FewShotVolumeInferer(Inferer):
     def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support) -> Tensor:
         """Return foreground probabilities ``(N, X, Y, Z)`` of a query ``(1, 1, X, Y, Z)``."""
         images, masks, organs = self._support_windows(support)
-        support_features = torch.cat([segmenter.encode(part) for part in images.split(self.batch_size)])
+        support_features = torch.cat(
+            [encode(segmenter, part, self.precision) for part in images.split(self.batch_size)]
+        )
 
         def score(windows: Tensor) -> Tensor:
             foreground = windows.new_zeros((len(windows), len(support.organs), *windows.shape[2:]))
-            related = _relate(segmenter, segmenter.encode(windows), support_features, list(organs))
-            for chosen, query_features, shot_features in related:
+            query_features = encode(segmenter, windows, self.precision)
+            related = _relate(segmenter, query_features, support_features, list(organs))
+            for chosen, related_query, shot_features in related:
                 # One organ at a time: the similarities of one fill memory enough.
                 for organ in organs[chosen]:
                     mask = masks[list(chosen), organ].unsqueeze(1).to(windows.dtype)
-                    scores = segmenter.segment(query_features, shot_features, mask.expand(len(windows), *mask.shape))
+                    scores = segmenter.segment(related_query, shot_features, mask.expand(len(windows), *mask.shape))
                     log_probabilities = segmenter.to_log_probabilities(scores, list(windows.shape[2:]))
                     foreground[:, organ] = log_probabilities[:, 1].exp().to(windows.dtype)
             return foreground
