@@ -17,6 +17,7 @@ app.add_typer(supervoxels_app, name="supervoxels")
 
 Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/adnet.")]
 Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
+Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
 
 
@@ -78,12 +79,15 @@ def segment(
 
 @app.command()
 def statistics(
-    bundle: Bundle, dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")], config: Overlays = ""
+    bundle: Bundle,
+    dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
+    config: Overlays = "",
+    override: Overrides = None,
 ) -> None:
     """Print intensity mean and deviation over the training scans: intensity_mean and intensity_std for CT."""
     from .errors import guard
 
-    guard(_statistics, bundle, dataset_dir, config)
+    guard(_statistics, bundle, dataset_dir, config, _overrides(override or []))
 
 
 @app.command()
@@ -99,7 +103,7 @@ def crossval(
     setting: Annotated[int, typer.Option(help="1, or 2: test organs never in training slices.")] = 1,
     config: Overlays = "",
     ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
-    override: Annotated[Optional[list[str]], typer.Option(help="ID=VALUE, as often as needed.")] = None,  # noqa: UP045
+    override: Overrides = None,
     output: Annotated[Path, typer.Option(help="Folder for one result file per run.")] = Path("results"),
     engine: Annotated[str, typer.Option(help="local, ray, or slurm: writes an array script.")] = "local",
     jobs: Annotated[int, typer.Option(help="Runs at the same time (local), or cores per run (ray).")] = 1,
@@ -150,12 +154,14 @@ def analyse_runs(
     data: Annotated[str, typer.Option(help="Folder of the scans; phantom is built in.")] = "phantom",
     output: Annotated[Optional[Path], typer.Option(help="PNG; default: ANALYSIS.png in that folder.")] = None,  # noqa: UP045
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
+    dataset: Annotated[Optional[str], typer.Option(help="Runs of this dataset only.")] = None,  # noqa: UP045
+    config: Annotated[Optional[str], typer.Option(help="Runs with these overlays only, as crossval got them.")] = None,  # noqa: UP045
 ) -> None:
     """Evaluate the runs of a cross-validation in another way and draw a paper's figure of it."""
     from .errors import guard
     from .evaluation.analyses import analyse
 
-    print(guard(analyse, analysis, results, data, bundles, output))
+    print(guard(analyse, analysis, results, data, bundles, output, dataset, config))
 
 
 @app.command("prepare")
@@ -282,14 +288,14 @@ def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[
     guard(workflow.run)
 
 
-def _statistics(bundle: Path, dataset_dir: str, config: str) -> None:
+def _statistics(bundle: Path, dataset_dir: str, config: str, overrides: dict[str, Any]) -> None:
     from monai.transforms import Compose
     from tqdm import tqdm
 
     from .data import intensity_statistics
     from .workflow import bundle_workflow
 
-    parser = bundle_workflow(bundle, ["train", *_names(config)], dataset_dir=dataset_dir).parser
+    parser = bundle_workflow(bundle, ["train", *_names(config)], **overrides, dataset_dir=dataset_dir).parser
     prepare = Compose(parser.get_parsed_content("geometry"))
     items = parser.get_parsed_content("train#dataset").data
     mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
@@ -312,10 +318,10 @@ def _crossval(
     from .evaluation.engines import run_locally, run_on_ray, write_slurm
     from .evaluation.runs import Study, list_runs
 
-    configs = [settings.pop("config")]
-    if ablation:
-        configs += [[*configs[0], overlay] for overlay in ablation_overlays(bundle, ablation)]
-    runs = [run for config in configs for run in list_runs(bundle, config=config, **settings)]
+    config = settings.pop("config")
+    overlays = ablation_overlays(bundle, ablation, config) if ablation else []
+    configs = [config, *([*config, overlay] for overlay in overlays)]
+    runs = [run for chosen in configs for run in list_runs(bundle, config=chosen, data=shared["data"], **settings)]
     study = Study(bundle.absolute(), **shared)
     if task is not None:
         runs = runs[task : task + 1]
@@ -323,7 +329,7 @@ def _crossval(
         arguments = [part for part in sys.argv[2:] if part not in ("--engine", "slurm", "--engine=slurm")]
         print(write_slurm(study.output, arguments, len(runs), study.processes))
     elif engine == "ray":
-        run_on_ray(study, runs, cpus=jobs, gpus=study.processes if study.processes > 1 else 0)
+        run_on_ray(study, runs, cpus=jobs)
     elif engine == "local":
         run_locally(study, runs, jobs)
     else:

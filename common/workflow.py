@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from monai.bundle import ConfigWorkflow
 
 from .errors import InputError
@@ -67,6 +68,25 @@ def config_file(bundle: str | Path, name: str) -> Path:
         known = ", ".join(sorted(found.stem for found in folder.rglob("*.yaml"))) or "none"
         raise InputError(f"no configuration {folder / name}.yaml; there are: {known}")
     return path
+
+
+def merged_config(bundle: str | Path, names: Sequence[str]) -> dict[str, Any]:
+    """Read configurations one over the other; an id of a later one replaces that of an earlier one, as in MONAI.
+
+    Args:
+        bundle: folder with ``configs/``.
+        names: of the configurations.
+
+    Returns:
+        Ids as they are written, references and expressions not resolved.
+
+    Raises:
+        InputError: a configuration does not exist.
+    """
+    merged: dict[str, Any] = {}
+    for name in names:
+        merged |= yaml.safe_load(config_file(bundle, name).read_text())
+    return merged
 
 
 def has_config(bundle: str | Path, name: str) -> bool:

@@ -183,7 +183,10 @@ def label_values(organs: Iterable[str], label_names: Mapping[str, int]) -> list[
     wanted = list(organs)
     missing = [organ for organ in wanted if _words(organ) not in values]
     if missing:
-        raise InputError(f"the labels {missing} are needed, the dataset names {list(label_names)}")
+        raise InputError(
+            f"the labels {missing} are needed, dataset.json names {list(label_names)}: "
+            "rename its labels, or use setting 1"
+        )
     return sorted(values[_words(organ)] for organ in wanted)
 
 

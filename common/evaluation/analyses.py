@@ -13,6 +13,7 @@ from ..workflow import has_config
 from .crossval import evaluate_run
 from .figures import draw_misalignment, draw_thresholds
 from .misalignment import MISALIGNMENT_FILE
+from .published import is_untrained
 from .results import read_results
 from .runs import Study
 from .thresholds import THRESHOLDS_FILE
@@ -31,8 +32,16 @@ _ANALYSES = {
 }
 
 
-def analyse(name: str, results_dir: Path, data: str, bundles: Path, output: Path | None = None) -> Path:
-    """Evaluate every run that has the analysis and its weights again, once, and draw them together.
+def analyse(
+    name: str,
+    results_dir: Path,
+    data: str,
+    bundles: Path,
+    output: Path | None = None,
+    dataset: str | None = None,
+    config: str | None = None,
+) -> Path:
+    """Evaluate every trained run of one kind again, once, and draw them together.
 
     Args:
         name: ``thresholds`` (ADNet) or ``misalignment`` (LSNet).
@@ -40,12 +49,15 @@ def analyse(name: str, results_dir: Path, data: str, bundles: Path, output: Path
         data: dataset folder of the runs.
         bundles: folder of the bundles.
         output: PNG; None for ``<name>.png`` among the results.
+        dataset: name of the dataset, where the results are of several.
+        config: overlays of the runs, joined by commas, where the results are of several kinds.
 
     Returns:
         Path of the PNG.
 
     Raises:
-        InputError: unknown analysis, or no run that has it and its weights; an evaluation failed.
+        InputError: unknown analysis, no run that has it and its weights, or runs of several kinds; an evaluation
+            failed.
     """
     if name not in _ANALYSES:
         raise InputError(f"analysis is {' or '.join(_ANALYSES)}, got {name}")
@@ -55,6 +67,9 @@ def analyse(name: str, results_dir: Path, data: str, bundles: Path, output: Path
         result.run
         for result in read_results(results_dir)
         if has_config(bundles / result.run.bundle, analysis.overlay)
+        and not is_untrained(result.run)
+        and dataset in (None, result.run.dataset)
+        and config in (None, ",".join(result.run.configs[1:]))
         and (work / result.run.name / "models" / "model.pt").is_file()
     ]
     if not runs:
@@ -62,6 +77,12 @@ def analyse(name: str, results_dir: Path, data: str, bundles: Path, output: Path
             f"{results_dir} holds no run with weights (work/RUN/models/model.pt) "
             f"of a bundle with configs/{analysis.overlay}.yaml in {bundles}"
         )
+    kinds = {(run.dataset, ",".join(run.configs[1:]), run.setting) for run in runs}
+    if len(kinds) > 1:
+        listed = "; ".join(
+            f"{run_dataset} with {configs!r}, setting {number}" for run_dataset, configs, number in sorted(kinds)
+        )
+        raise InputError(f"{results_dir} holds runs of several kinds: {listed}; choose with --dataset and --config")
     files = []
     for run in tqdm(runs, desc=name, disable=None):
         study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])

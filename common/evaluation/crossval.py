@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -21,8 +22,8 @@ from typing import Any
 from ..data import hash_files, load_datalist
 from ..errors import InputError
 from ..files import whole_file
-from ..workflow import config_file
-from .runs import Run, Study, run_settings
+from ..workflow import config_file, merged_config
+from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
 
@@ -47,19 +48,30 @@ def execute(study: Study, run: Run) -> Path:
         # Children inherit the lock: who restarts a killed driver waits for a training that outlived it.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if result.is_file():
+            _check_same(result, study, run)
             return result
+        _check_same(work / "run.json", study, run)
+        if needs_statistics(study, run) and not (work / STATISTICS_FILE).is_file():
+            _measure_intensities(study, run, work)
         settings = run_settings(study, run, work)
         trained = work / "trained.json"  # the weights alone do not tell: a failing training saves them too
         if not trained.is_file():
             resume = any((work / "models").glob("checkpoint_iteration=*.pt"))
             seconds = _call(study, run, "train", {**settings, "resume": resume}, lock=(lock.fileno(),))
-            trained.write_text(json.dumps({"train_seconds": seconds, "resumed": resume}))
+            with whole_file(trained) as partial:
+                partial.write_text(json.dumps({"train_seconds": seconds, "resumed": resume}))
         scored = {**settings, "protocols": study.protocols}
         seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
+        intensities = {key: settings[key] for key in ("intensity_mean", "intensity_std") if key in settings}
         content = {
             "run": asdict(run),
             "cases": json.loads((work / "eval" / "cases.json").read_text()),
-            "manifest": {**_manifest(study, run), **json.loads(trained.read_text()), "evaluate_seconds": seconds},
+            "manifest": {
+                **_manifest(study, run),
+                **json.loads(trained.read_text()),
+                "evaluate_seconds": seconds,
+                **intensities,
+            },
             "training": _training(work),
         }
         with whole_file(result) as partial:
@@ -88,6 +100,46 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
         settings = {**run_settings(study, run, work), "output_dir": str(path.parent)}
         _call(study, run, overlay, settings, overlays=["evaluate", overlay])
     return path
+
+
+def _measure_intensities(study: Study, run: Run, work: Path) -> None:
+    """Write mean and deviation of the run's training scans, as ``fewshot statistics`` prints them."""
+    options = {"fold": run.fold, "challenge": CHALLENGES.get(run.dataset), **run.overrides}
+    command = [sys.executable, "-m", "common.cli", "statistics", "--bundle", str(study.bundle)]
+    command += ["--dataset-dir", study.data, "--config", ",".join(run.configs[1:])]
+    command += [part for key, value in options.items() for part in ("--override", f"{key}={json.dumps(value)}")]
+    answer = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines = dict(re.findall(r"^(intensity_\w+): (\S+)$", answer.stdout, flags=re.MULTILINE))
+    if answer.returncode != 0 or len(lines) != 2:
+        last = (answer.stdout.strip().splitlines() or ["no output"])[-1]
+        raise InputError(f"{run.name}: fewshot statistics ended with status {answer.returncode}: {last[:300]}")
+    with whole_file(work / STATISTICS_FILE) as partial:
+        partial.write_text(json.dumps({name: float(value) for name, value in lines.items()}) + "\n")
+
+
+def _check_same(path: Path, study: Study, run: Run) -> None:
+    """Refuse to go on from what was made with other settings; note the settings where nothing is there.
+
+    Raises:
+        InputError: the file tells of another run, or lacks a protocol.
+    """
+    if not path.is_file():
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps({"run": asdict(run)}, indent=1) + "\n")
+        return
+    content = json.loads(path.read_text())
+    wanted = json.loads(json.dumps(asdict(run)))
+    others = {key: content["run"].get(key) for key in wanted if content["run"].get(key) != wanted[key]}
+    if others:
+        raise InputError(
+            f"{path} was made with {others}, now asked for { ({key: wanted[key] for key in others}) }: "
+            "delete it, or use another --output"
+        )
+    lacking = set(study.protocols) - {row["protocol"] for row in content.get("cases", [])}
+    if "cases" in content and lacking:
+        raise InputError(f"{path} lacks protocol {', '.join(sorted(lacking))}: delete it to evaluate the run again")
 
 
 def _call(
@@ -127,8 +179,8 @@ def _manifest(study: Study, run: Run) -> dict[str, Any]:
     """Say what the result depends on: versions, device, and hashes of configuration and data."""
     import torch
 
-    texts = [config_file(study.bundle, name).read_text() for name in run.configs]
-    config = hashlib.sha256("\0".join([*texts, json.dumps(run.overrides, sort_keys=True)]).encode())
+    content = [merged_config(study.bundle, run.configs), run.overrides]
+    config = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     data = hashlib.sha256()
     for item in load_datalist(study.data):
         for key in sorted({"image", "label"} & set(item)):

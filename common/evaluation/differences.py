@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..workflow import config_file, has_config
+from ..workflow import has_config, merged_config
 from .published import scale_overlays
 from .runs import Run
 
@@ -45,9 +43,10 @@ def differences(run: Run, bundles: Path) -> list[Difference]:
         InputError: a configuration is not there.
     """
     folder = bundles / run.bundle
-    base, *method = [name for name in run.configs if name not in scale_overlays(run)]
     own = f"paper_{run.dataset}"
-    paper_names = [base, *([own] if has_config(folder, own) else []), *method]
+    paper_names = [name for name in run.configs if name == own or name not in scale_overlays(run)]
+    if own not in paper_names and has_config(folder, own):
+        paper_names.insert(1, own)
     paper, ours = _merged(folder, paper_names), _merged(folder, run.configs) | run.overrides
     changes = [
         Difference(name, _show(name, paper.get(name)), _show(name, ours.get(name)))
@@ -66,10 +65,8 @@ def episodes(run: Run, bundles: Path) -> str:
 
 
 def _merged(bundle: Path, names: list[str]) -> dict[str, Any]:
-    """Merge configurations; an id with # replaces what it names, as in MONAI."""
-    merged: dict[str, Any] = {}
-    for name in names:
-        merged |= yaml.safe_load(config_file(bundle, name).read_text())
+    """Merge configurations and leave out groups of objects, ``train`` and ``validate``."""
+    merged = merged_config(bundle, names)
     return {name: value for name, value in merged.items() if not isinstance(value, dict) or "_target_" in value}
 
 

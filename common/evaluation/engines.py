@@ -41,7 +41,7 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
 
 
 def run_on_ray(
-    study: Study, runs: Sequence[Run], address: str | None = None, cpus: int = 1, gpus: int = 0
+    study: Study, runs: Sequence[Run], address: str | None = None, cpus: int = 1, gpus: int | None = None
 ) -> list[Path]:
     """Execute runs on the nodes of a Ray cluster, which share the file system.
 
@@ -50,7 +50,7 @@ def run_on_ray(
         runs: those with a result file are skipped.
         address: of the cluster; None takes the one in RAY_ADDRESS, or starts one on this machine.
         cpus: cores per run.
-        gpus: GPUs per run.
+        gpus: GPUs per run; None takes one for each process of a run where the cluster has any.
 
     Returns:
         The result files, in the order of the runs.
@@ -63,6 +63,8 @@ def run_on_ray(
     except ImportError as error:
         raise InputError('engine ray needs Ray: pip install "fewshot-bundles[ray]"') from error
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+    if gpus is None:
+        gpus = study.processes if ray.cluster_resources().get("GPU", 0) else 0
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=1)(execute)
     tasks = [remote.remote(study, run) for run in runs]
     results, failed = [], []

@@ -58,7 +58,10 @@ def scale_overlays(run: Run) -> list[str]:
 
 def is_paper_configuration(run: Run) -> bool:
     """Tell whether nothing but the paper's own values shaped a run."""
-    return set(run.overrides) <= _OF_THE_DATA and all(name.split("_")[0] == "paper" for name in scale_overlays(run))
+    if "train_3d" in run.configs and run.overrides.get("init", "none") == "none":
+        return False  # the published network starts from Kinetics, a file that is the user's to fetch
+    allowed = _OF_THE_DATA | ({"init"} if "train_3d" in run.configs else set())
+    return set(run.overrides) <= allowed and all(name.split("_")[0] == "paper" for name in scale_overlays(run))
 
 
 def published(run: Run, protocol: str) -> Figures | None:

@@ -137,8 +137,9 @@ def _check_mixture(entry: Sequence[Result]) -> None:
             ("overrides", first.run.overrides, result.run.overrides),
             ("config_sha256", first.manifest.get("config_sha256"), result.manifest.get("config_sha256")),
             ("data_sha256", first.manifest.get("data_sha256"), result.manifest.get("data_sha256")),
+            ("processes", first.manifest.get("processes"), result.manifest.get("processes")),
         ):
-            unknown = name.endswith("sha256") and None in (mine, other)
+            unknown = name not in ("configs", "overrides") and None in (mine, other)
             if mine != other and not unknown:
                 raise InputError(
                     f"{first.path} and {result.path} differ in {name} ({mine} and {other}), a mean says nothing: "

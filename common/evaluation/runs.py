@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..data import label_names, label_values, number_of_folds, organ_groups
 from ..errors import InputError
-from ..workflow import config_file
+from ..workflow import merged_config
 
+STATISTICS_FILE = "statistics.json"
 # Published folds by dataset; others are cut into five.
 CHALLENGES = {"chaos_t2": "chaos", "sabs": "sabs", "mscmr": "mscmr", "visceral": "visceral"}
 
@@ -60,11 +60,12 @@ def list_runs(
     config: Sequence[str] = (),
     overrides: dict[str, Any] | None = None,
     seed: int = 2021,
+    data: str | None = None,
 ) -> list[Run]:
     """List the runs of a cross-validation, repeat by repeat.
 
     Methods that learn from annotated organs (``test_organs`` in their configuration) are trained once for each group of
-    test organs, on the other organs.
+    test organs, on the other organs; where the dataset has other organs, once, with the organs of the configuration.
 
     Args:
         bundle: bundle folder.
@@ -75,9 +76,10 @@ def list_runs(
         config: overlays of train.yaml.
         overrides: ids and values for training and evaluation.
         seed: of the first repeat.
+        data: dataset folder, to see which organs it names; None takes those of the groups for granted.
 
     Raises:
-        InputError: a fold, the setting or the number of repeats does not exist.
+        InputError: a fold, the setting or the number of repeats does not exist, or setting 2 lacks its organs.
     """
     known = range(number_of_folds(dataset))
     folds = known if folds is None else folds
@@ -86,8 +88,11 @@ def list_runs(
             f"folds are 0 to {known[-1]}, settings 1 and 2, repeats from 1; got {list(folds)}, {setting}, {repeats}"
         )
     configs, variant = ["train", *config], "+".join(config)
-    grouped = setting == 2 or _learns_from_organs(bundle, configs, overrides or {})
-    groups: list[str | None] = list(organ_groups(dataset)) if grouped else [None]
+    groups: list[str | None] = [None]
+    if setting == 2 or (_learns_from_organs(bundle, configs, overrides or {}) and _names_the_groups(dataset, data)):
+        if setting == 2 and data is not None:
+            label_values(chain(*organ_groups(dataset).values()), label_names(data))
+        groups = list(organ_groups(dataset))
     return [
         Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides or {}))
         for repeat in range(repeats)
@@ -97,7 +102,10 @@ def list_runs(
 
 
 def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
-    """Return the overrides of training and evaluation of a run that works in a folder."""
+    """Return the overrides of training and evaluation of a run that works in a folder.
+
+    ``statistics.json`` in that folder, intensities of the run's training scans, belongs to them.
+    """
     settings: dict[str, Any] = {
         "dataset_dir": study.data,
         "challenge": CHALLENGES.get(run.dataset),
@@ -106,8 +114,9 @@ def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
         "ckpt_dir": str(work / "models"),
         "output_dir": str(work / "eval"),
         "cache_dir": str(study.output / "cache"),
-        **run.overrides,
     }
+    if (work / STATISTICS_FILE).is_file():
+        settings |= json.loads((work / STATISTICS_FILE).read_text())
     if run.group is not None:
         names, groups = label_names(study.data), organ_groups(run.dataset)
         organs = label_values(groups[run.group], names)
@@ -117,12 +126,26 @@ def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
         if _learns_from_organs(study.bundle, run.configs, run.overrides):
             every = label_values(chain(*groups.values()), names)
             settings |= {"test_organs": organs, "fold_organs": every}
-    return settings
+    return settings | run.overrides
+
+
+def needs_statistics(study: Study, run: Run) -> bool:
+    """Tell whether a run scales intensities by mean and deviation of its training scans (CT) that nobody gave."""
+    config = merged_config(study.bundle, run.configs) | run.overrides
+    return config.get("intensity_window") is not None and config.get("intensity_mean") is None
+
+
+def _names_the_groups(dataset: str, data: str | None) -> bool:
+    """Tell whether a dataset names the organs of all groups."""
+    if data is None:
+        return True
+    try:
+        label_values(chain(*organ_groups(dataset).values()), label_names(data))
+    except InputError:
+        return False
+    return True
 
 
 def _learns_from_organs(bundle: Path, configs: Sequence[str], overrides: dict[str, Any]) -> bool:
     """Tell whether a method is trained on annotated organs, those that are to be tested left to us."""
-    merged: dict[str, Any] = {}
-    for name in configs:
-        merged |= yaml.safe_load(config_file(bundle, name).read_text())
-    return merged.get("test_organs") is not None and "test_organs" not in overrides
+    return merged_config(bundle, configs).get("test_organs") is not None and "test_organs" not in overrides

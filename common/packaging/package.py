@@ -21,8 +21,9 @@ from monai.bundle import ConfigParser
 from ..data import hash_files
 from ..errors import InputError, one_line, user_mistake
 from ..networks import FewShotSegmenter, load_network
+from ..workflow import config_file
 from .overlays import merge_overlay
-from .vendor import copy_bundle
+from .vendor import copy_bundle, vendored
 
 LARGEST_FILE = 25 * 10**6  # bytes; the model zoo takes no larger file
 FILE_LIST = "SHA256SUMS"
@@ -69,7 +70,7 @@ def package(
         draft = Path(scratch) / name
         copy_bundle(bundle, draft)
         overlays = [*config, *([f"train_{variant}"] if variant else [])]
-        _merge_overlays(draft / "configs", overlays)
+        _merge_overlays(bundle, draft / "configs", overlays)
         if variant is not None:
             _become_variant(draft, variant)
         for path in [*draft.glob("configs/metadata_*.json"), *draft.glob("docs/README_*.md")]:
@@ -117,17 +118,15 @@ def _package(bundle: Path, output: Path, **options: Any) -> Path:
         raise InputError(one_line(mistake)) from None
 
 
-def _merge_overlays(configs: Path, overlays: Sequence[str]) -> None:
-    """Write overlays into train.yaml and inference.yaml."""
+def _merge_overlays(bundle: Path, configs: Path, overlays: Sequence[str]) -> None:
+    """Write overlays into train.yaml and inference.yaml; ablations are not in the draft."""
     train, inference = configs / "train.yaml", configs / "inference.yaml"
     for name in overlays:
-        overlay = configs / f"{name}.yaml"
-        if not overlay.is_file():
-            known = ", ".join(sorted(path.stem for path in configs.glob("*.yaml")))
-            raise InputError(f"no configuration {overlay.name}; there are: {known}")
-        train.write_text(merge_overlay(train.read_text(), overlay.read_text()))
-        own = configs / f"{_for_inference(configs, name)}.yaml"
-        inference.write_text(merge_overlay(inference.read_text(), own.read_text(), known_only=own == overlay))
+        overlay = vendored(config_file(bundle, name).read_text(), bundle)
+        train.write_text(merge_overlay(train.read_text(), overlay))
+        own = _for_inference(configs, name)
+        text = overlay if own == name else (configs / f"{own}.yaml").read_text()
+        inference.write_text(merge_overlay(inference.read_text(), text, known_only=own == name))
 
 
 def _for_inference(configs: Path, overlay: str) -> str:

@@ -37,11 +37,20 @@ def copy_bundle(bundle: Path, target: Path) -> None:
     for path in sorted((target / "scripts").glob("*.py")):
         path.write_text(_script(path.read_text()))
     for path in sorted((target / "configs").glob("*.yaml")):
-        text = path.read_text().replace("_target_: common.", "_target_: scripts.common.")
-        path.write_text(text.replace(f"bundles/{bundle.name}/", ""))
+        path.write_text(vendored(path.read_text(), bundle))
     readme = target / "docs" / "README.md"
     text = readme.read_text().replace("From the repository root:", "From this bundle's folder:")
     readme.write_text(text.replace(f"bundles/{bundle.name}/", "").replace(f"bundles/{bundle.name}", "."))
+
+
+def vendored(config: str, bundle: Path) -> str:
+    """Rewrite what names ``common`` or the bundle's place in a configuration.
+
+    Args:
+        config: YAML text.
+        bundle: folder in the repository.
+    """
+    return config.replace("_target_: common.", "_target_: scripts.common.").replace(f"bundles/{bundle.name}/", "")
 
 
 def _script(text: str) -> str:

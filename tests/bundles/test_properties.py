@@ -15,6 +15,8 @@ BEHIND = {
     "evaluate_thresholds": ["evaluate"],
     "evaluate_misalignment": ["evaluate"],
     "short_chaos_t2": ["cpu_chaos_t2"],
+    "added_classes": ["paper_visceral"],
+    "slices_one": ["train_3d"],
 }
 
 

@@ -136,7 +136,7 @@ def test_organ_groups():
 
 
 def test_unknown_organs():
-    with pytest.raises(ValueError, match=r"the labels \['liver', 'spleen'\] are needed, the dataset names \['LV'\]"):
+    with pytest.raises(ValueError, match=r"the labels \['liver', 'spleen'\] are needed, dataset.json names \['LV'\]"):
         label_values(["liver", "spleen"], {"LV": 1})
 
 

@@ -68,6 +68,18 @@ def test_what_cannot_be_analysed_is_refused(tmp_path, write_run, same):
         analyse("thresholds", tmp_path, "phantom", ROOT / "bundles")
 
 
+def test_runs_of_several_kinds_are_not_drawn_as_one(tmp_path, write_run, same):
+    for settings in ({}, {"variant": "kappa_0.1", "configs": ["train", "kappa_0.1"]}, {"dataset": "mscmr"}):
+        path = write_run(same(0.5), folder=tmp_path, **settings)
+        weights = tmp_path / "work" / path.stem / "models/model.pt"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+    with pytest.raises(InputError, match=r"several kinds: .*'kappa_0.1'.*; mscmr .*choose with --dataset and --config"):
+        analyse("thresholds", tmp_path, "phantom", ROOT / "bundles")
+    with pytest.raises(InputError, match="no run with weights"):
+        analyse("thresholds", tmp_path, "phantom", ROOT / "bundles", dataset="sabs")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("bundle", "analysis"), [("adnet", "thresholds"), ("lsnet", "misalignment")])
 def test_the_command_draws_all_runs_and_measures_each_once(dataset, tmp_path, monkeypatch, bundle, analysis):

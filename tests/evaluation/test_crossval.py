@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from common.errors import InputError
-from common.evaluation.crossval import execute
+from common.evaluation.crossval import _measure_intensities, execute
 from common.evaluation.engines import run_locally, run_on_ray
-from common.evaluation.runs import Run, Study, list_runs, run_settings
+from common.evaluation.runs import Run, Study, list_runs, needs_statistics, run_settings
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,37 @@ def test_a_run_is_one_file_and_is_not_repeated(study):
     assert len(content["training"]["loss"]) == len(content["training"]["iteration"])
     before = path.stat().st_mtime_ns
     assert execute(study, run) == path and path.stat().st_mtime_ns == before
+
+    other = replace(run, overrides={**run.overrides, "kappa": 0.1})
+    with pytest.raises(InputError, match=r"f0-r0\.json was made with {'overrides'.*delete it, or use another --output"):
+        execute(study, other)
+    path.unlink()
+    with pytest.raises(InputError, match=r"run\.json was made with {'overrides'"):
+        execute(study, other)
+
+
+def test_a_protocol_that_was_not_evaluated_is_missed(study, tmp_path, write_run, same):
+    path = write_run(same(0.5), folder=tmp_path)
+    run = Run(**json.loads(path.read_text())["run"])
+    assert execute(replace(study, protocols=["ep1"]), run) == path
+    with pytest.raises(InputError, match="lacks protocol k12: delete it to evaluate the run again"):
+        execute(replace(study, protocols=["ep1", "k12"]), run)
+
+
+def test_intensities_of_ct_are_those_of_each_folds_training_scans(study, tmp_path):
+    found = {}
+    for run in runs_of([0, 1], overrides={**SHORT, "intensity_window": [0, 800]}):
+        assert needs_statistics(study, run)
+        work = tmp_path / run.name
+        work.mkdir()
+        _measure_intensities(study, run, work)
+        settings = run_settings(study, run, work)
+        found[run.fold] = settings["intensity_mean"], settings["intensity_std"]
+    assert found[0] != found[1]
+    assert all(0 < value < 255 for pair in found.values() for value in pair)
+    given = {**SHORT, "intensity_window": [0, 800], "intensity_mean": 1.0}
+    assert not needs_statistics(study, runs_of([0], overrides=given)[0])
+    assert not needs_statistics(study, runs_of([0])[0])
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_a_link_becomes_the_file(adnet, run_python, tmp_path):
             "no mapping train#nothing",
         ),
         (lambda source: (source / "configs/tiny.yaml").write_text("# x\nencoder_depth: 34\n"), "ResNet"),
-        (lambda source: (source / "configs/tiny.yaml").unlink(), "no configuration tiny.yaml; there are:"),
+        (lambda source: (source / "configs/tiny.yaml").unlink(), "tiny.yaml; there are:"),
     ],
 )
 def test_what_cannot_be_packaged_is_refused_and_leaves_nothing(adnet, run_python, tmp_path, spoil, message):
