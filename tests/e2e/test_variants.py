@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from common.data.phantom import make_phantom
+from common.workflow import config_file
 from tests.e2e.tiny import SMALL, SMALL_3D, SMALL_TRAINING
 
 # Bundle, overlays of train.yaml, overlays of inference.yaml, settings of their own.
@@ -12,7 +13,13 @@ COARSE = {"image_size": 96, "spacing": [3.0, 3.0, 7.7]}
 ORGANS = {"fold_organs": [1, 2, 3], "test_organs": [2, 3]}
 VARIANTS = {
     "adnet_3d": ("adnet", ["train_3d"], ["inference_3d"], SMALL_3D),
-    "adnet_3d_one_slice": ("adnet", ["train_3d"], ["inference_3d"], {**SMALL_3D, "support_slices": "one"}),
+    "adnet_3d_one_slice": (
+        "adnet",
+        ["train_3d", "slices_one"],
+        ["inference_3d"],
+        {**SMALL_3D, "support_slices": "one"},
+    ),
+    "adnet_pssl": ("adnet", ["pssl"], [], {"superpixel_min_size": 40}),
     "alpnet3d_finetune": ("alpnet3d", ["finetune"], [], {"number_annotated": 3}),
     "lsnet_train_ssl": ("lsnet", ["train_ssl"], [], {"supervoxel_min_size": 500, "train#dataloader#min_area": 50}),
     "lsnet_added_classes": ("lsnet", [], [], {**ORGANS, "added_classes": [4]}),
@@ -54,4 +61,4 @@ def test_variant_trains_and_segments(variant, run_bundle, options, tmp_path):
 
 
 def _configs(bundle, names):
-    return str([f"bundles/{bundle}/configs/{name}.yaml" for name in names])
+    return str([str(config_file(f"bundles/{bundle}", name)) for name in names])
