@@ -15,8 +15,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# Set before torch and numba are imported, and inherited by subprocesses: workers share the cores, they do not fight. The
-# process that starts the workers must not set it, they would inherit its number.
+# Set before torch and numba are imported, and inherited by subprocesses: workers share the cores, they do not fight.
+# The process that starts the workers must not set it, they would inherit its number.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
