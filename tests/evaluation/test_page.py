@@ -9,7 +9,9 @@ import pytest
 from common.errors import InputError
 from common.evaluation.differences import differences, episodes
 from common.evaluation.page import BEGIN, END, write_results_page
+from common.evaluation.results import by_entry, read_results
 from common.evaluation.runs import Run
+from common.evaluation.statistics import summarise_entry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLES = REPOSITORY / "bundles"
@@ -27,6 +29,37 @@ def test_no_measured_number_stands_outside_of_the_markers():
     text = (REPOSITORY / "docs" / "results.md").read_text()
     outside = text[: text.index(BEGIN)] + text[text.index(END) :]
     assert not re.findall(r"\d+[.,]\d+|\d+ ?%|\d+ (?:min|s|GB|points)\b", outside)
+
+
+# Line of the README's table -> bundle and variant, without and with training.
+README_LINES = {
+    "ADNet, 5 folds, 2000 episodes": ("adnet", "cpu_chaos_t2+short_chaos_t2", "cpu_chaos_t2+untrained"),
+    "SSL-ALPNet, 5 folds, 2000 episodes": ("ssl_alpnet", "cpu_chaos_t2+short_chaos_t2", "cpu_chaos_t2+untrained"),
+    "ADNet, fold 0, mean of 2 seeds": ("adnet", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
+    "SSL-ALPNet, fold 0": ("ssl_alpnet", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
+    "CRAPNet, fold 0": ("crapnet", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
+    "LSNet without labels, fold 0": ("lsnet", "train_ssl+cpu_chaos_t2", "train_ssl+cpu_chaos_t2+untrained"),
+    "3D ALPNet, fold 0": ("alpnet3d", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
+    "SSL-PANet, the baseline, fold 0": ("ssl_alpnet", "cpu_chaos_t2+panet", "cpu_chaos_t2+panet+untrained"),
+    "ADNet, 2 held-out subjects, `make demo`": ("adnet", "quick", "quick+untrained"),
+}
+
+
+def test_the_readmes_figures_are_those_of_the_result_files():
+    entries = {
+        (run.bundle, run.variant): results
+        for results in by_entry(read_results(REPOSITORY / "docs/results")).values()
+        for run in [results[0].run]
+    }
+    lines = {}
+    for line in (REPOSITORY / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and re.fullmatch(r"0\.\d\d", cells[-1]):
+            lines[cells[1]] = cells[2:]
+    assert lines.keys() == README_LINES.keys()
+    for name, (bundle, *variants) in README_LINES.items():
+        summaries = [summarise_entry(entries[bundle, v], p) for v in variants for p in ("ep1", "ep2")]
+        assert lines[name] == [f"{summary.over_runs.mean / 100:.2f}" for summary in summaries], name
 
 
 def test_text_around_the_markers_stays(tmp_path, write_run, same):
