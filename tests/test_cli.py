@@ -65,14 +65,10 @@ def ct_folder(tmp_path):
 
 def test_statistics_are_those_of_the_training_scans(run_python, bundle_root, ct_folder):
     """Fold null trains on all three scans; the window clips and scales as the papers do."""
-    code = (
-        "import sys; from common.cli import _statistics; import common.workflow as w; "
-        "real = w.bundle_workflow; "
-        "w.bundle_workflow = lambda *a, **k: real(*a, **k, fold=None, intensity_window=[-125, 275], image_size=64, "
-        "spacing=[2.0, 2.0, 6.0]); "
-        f"_statistics({str(bundle_root('adnet'))!r}, {str(ct_folder)!r}, '')"
-    )
-    lines = run_python("-c", code).stdout.splitlines()
+    settings = ("fold=null", "intensity_window=[-125, 275]", "image_size=64", "spacing=[2.0, 2.0, 6.0]")
+    overrides = [part for setting in settings for part in ("--override", setting)]
+    command = ["-m", "common.cli", "statistics", "--bundle", bundle_root("adnet"), "--dataset-dir", ct_folder]
+    lines = run_python(*command, *overrides).stdout.splitlines()
     values = {line.split(": ")[0]: float(line.split(": ")[1]) for line in lines if line.startswith("intensity_")}
     assert 0 < values["intensity_mean"] < 255 and 0 < values["intensity_std"] < 255
 
