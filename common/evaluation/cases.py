@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import whole_file, write_json
 from ..inferers import FewShotInferer, FewShotVolumeInferer
 from ..transforms.checks import file_name
 from .tables import dice_table
@@ -60,8 +59,7 @@ class CaseMetrics:
 
     def write(self) -> None:
         """Write the rows of all protocols so far, each file at once."""
-        with whole_file(self.output_dir / "cases.json") as partial, partial.open("w") as stream:
-            json.dump(self.rows, stream, indent=1)
+        write_json(self.output_dir / "cases.json", self.rows)
         with whole_file(self.output_dir / "cases.csv") as partial, partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, FIELDS)
             writer.writeheader()

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..data import hash_files, load_datalist
 from ..errors import InputError
-from ..files import whole_file
+from ..files import write_json
 from ..workflow import config_file, merged_config
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 
@@ -58,8 +58,7 @@ def execute(study: Study, run: Run) -> Path:
         if not trained.is_file():
             resume = any((work / "models").glob("checkpoint_iteration=*.pt"))
             seconds = _call(study, run, "train", {**settings, "resume": resume}, lock=(lock.fileno(),))
-            with whole_file(trained) as partial:
-                partial.write_text(json.dumps({"train_seconds": seconds, "resumed": resume}))
+            write_json(trained, {"train_seconds": seconds, "resumed": resume})
         scored = {**settings, "protocols": study.protocols}
         seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
         intensities = {key: settings[key] for key in ("intensity_mean", "intensity_std") if key in settings}
@@ -74,8 +73,7 @@ def execute(study: Study, run: Run) -> Path:
             },
             "training": _training(work),
         }
-        with whole_file(result) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(result, content)
     return result
 
 
@@ -115,8 +113,7 @@ def _measure_intensities(study: Study, run: Run, work: Path) -> None:
     if answer.returncode != 0 or len(lines) != 2:
         last = (answer.stdout.strip().splitlines() or ["no output"])[-1]
         raise InputError(f"{run.name}: fewshot statistics ended with status {answer.returncode}: {last[:300]}")
-    with whole_file(work / STATISTICS_FILE) as partial:
-        partial.write_text(json.dumps({name: float(value) for name, value in lines.items()}) + "\n")
+    write_json(work / STATISTICS_FILE, {name: float(value) for name, value in lines.items()})
 
 
 def _check_same(path: Path, study: Study, run: Run) -> None:
@@ -126,8 +123,7 @@ def _check_same(path: Path, study: Study, run: Run) -> None:
         InputError: the file tells of another run, or lacks a protocol.
     """
     if not path.is_file():
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps({"run": asdict(run)}, indent=1) + "\n")
+        write_json(path, {"run": asdict(run)})
         return
     content = json.loads(path.read_text())
     wanted = json.loads(json.dumps(asdict(run)))

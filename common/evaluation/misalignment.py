@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import write_json
 from ..inferers import FewShotInferer
 from ..inferers.support import read_support
 from .cases import CaseMetrics, collect
@@ -43,8 +42,7 @@ def measure_misalignment(
 
     with evaluator.add_event_handler(Events.ITERATION_COMPLETED, score):
         collect(evaluator, inferer, cases, protocols)
-    with whole_file(cases.output_dir / MISALIGNMENT_FILE) as partial:
-        partial.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    write_json(cases.output_dir / MISALIGNMENT_FILE, {"rows": rows})
 
 
 def _pair_scores(item: dict[str, Any], inferer: FewShotInferer) -> dict[int, list[dict[str, float]]]:

@@ -89,9 +89,9 @@ def list_runs(
         )
     configs, variant = ["train", *config], "+".join(config)
     groups: list[str | None] = [None]
+    if setting == 2 and data is not None:
+        label_values(chain(*organ_groups(dataset).values()), label_names(data))
     if setting == 2 or (_learns_from_organs(bundle, configs, overrides or {}) and _names_the_groups(dataset, data)):
-        if setting == 2 and data is not None:
-            label_values(chain(*organ_groups(dataset).values()), label_names(data))
         groups = list(organ_groups(dataset))
     return [
         Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides or {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..files import whole_file
+from ..files import write_json
 from ..inferers import FewShotInferer, FewShotVolumeInferer
 from .cases import CaseMetrics, collect
 
@@ -49,5 +48,4 @@ def search_thresholds(
         with evaluator.add_event_handler(Events.STARTED, replace, value):
             collect(evaluator, inferer, cases, protocols)
         rows += [{"threshold": value, **row} for row in cases.rows]
-    with whole_file(cases.output_dir / THRESHOLDS_FILE) as partial:
-        partial.write_text(json.dumps({"learned": learned, "rows": rows}, indent=1) + "\n")
+    write_json(cases.output_dir / THRESHOLDS_FILE, {"learned": learned, "rows": rows})

@@ -35,7 +35,7 @@ def folder_of(request, bundle_root, packaged):
     return bundle_root if request.param == "repository" else packaged
 
 
-@pytest.fixture(params=["small", pytest.param("full size", marks=pytest.mark.slow)])
+@pytest.fixture(params=["small", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("full size", "packaged"))])
 def network(request, bundle_root, packaged, options):
     """Give `network(name)`: folder, arguments that name its inference configuration, and that configuration."""
 

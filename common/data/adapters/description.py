@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import InputError
+from ...files import write_json
 from ..datalists import natural_key
 from .base import Challenge
-from .write import FOLDERS, Record, write_json
+from .write import FOLDERS, Record
 
 
 def staging_folder(output: Path) -> Path:

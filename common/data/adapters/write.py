@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 
-from ...files import whole_file
+from ...files import whole_file, write_json
 from .base import Volumes
 
 Record = dict[str, Any]
@@ -41,12 +39,6 @@ def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> 
     record = {**record, "files": files}
     write_json(folder / f"{subject}.json", record)
     return record
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file in one step."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def is_written(folder: Path, subject: str, record: Record, version: str, inputs: str) -> bool:
