@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
-from .precision import check_precision, encode
+from .encoding import Encoding
 from .support import Support, plain, probabilities, query_extents, read_support
 
 
@@ -22,8 +22,9 @@ class FewShotInferer(Inferer):
         protocol: ``ep1``, ``ep2`` or ``k<number>``, see ``named_protocol``.
         shots: support slices per chunk and support volume.
         chunk_rule: ``adnet`` or ``alpnet``, see ``Protocol``.
-        batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once.
-        precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``precision.encode``.
+        batch_size: slices per encoder call, see ``Encoding``, and query slices per scoring call, which takes all organs
+            at once; None: what suits the device.
+        precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
     """
 
     def __init__(
@@ -31,14 +32,14 @@ class FewShotInferer(Inferer):
         protocol: str = "ep2",
         shots: int = 1,
         chunk_rule: str = "adnet",
-        batch_size: int = 8,
+        batch_size: int | None = None,
         precision: str = "float32",
     ) -> None:
         super().__init__()
-        self.precision = check_precision(precision)
+        self.encode = Encoding(precision, batch_size)
         self.shots = shots
         self.chunk_rule = chunk_rule
-        self.batch_size = batch_size
+        self.batch_size = batch_size or 8
         self.use_protocol(protocol)
 
     def use_protocol(self, name: str) -> None:
@@ -101,8 +102,8 @@ class FewShotInferer(Inferer):
         if pairs:
             query_slices = torch.cat([rows[:, 0] for rows in pairs]).unique()
             support_slices = torch.cat([rows[:, 2:].flatten() for rows in pairs]).unique()
-            query_features = self._encode(segmenter, _slices(query)[query_slices])
-            support_features = self._encode(segmenter, torch.cat([_slices(v) for v in support.images])[support_slices])
+            query_features = self.encode(segmenter, _slices(query)[query_slices])
+            support_features = self.encode(segmenter, torch.cat([_slices(v) for v in support.images])[support_slices])
             labels = torch.cat([_slices(volume) for volume in support.labels])
         for rows in self._batches(pairs):
             # Each pair of query slice and support slices is related once, whichever organs share it.
@@ -124,9 +125,6 @@ class FewShotInferer(Inferer):
             rows = rows[rows[:, 0].argsort(stable=True)]
             counts = rows[:, 0].unique_consecutive(return_counts=True)[1]
             yield from rows.split([int(part.sum()) for part in counts.split(self.batch_size)])
-
-    def _encode(self, segmenter: FewShotSegmenter, slices: Tensor) -> Tensor:
-        return torch.cat([encode(segmenter, part, self.precision) for part in slices.split(self.batch_size)])
 
 
 def _slices(volume: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
-from .precision import check_precision, encode
+from .encoding import Encoding
 from .support import Support, plain, probabilities, query_extents, read_support
 
 
@@ -31,7 +31,7 @@ class FewShotVolumeInferer(Inferer):
         roi_size: window ``(X, Y, Z)`` in voxels; smaller volumes are padded with their minimum.
         overlap: of neighbouring windows, as a fraction.
         batch_size: windows per encoder call.
-        precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``precision.encode``.
+        precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
 
     Raises:
         InputError: unknown ``support_slices``, or a protocol that pairs slices.
@@ -47,7 +47,7 @@ class FewShotVolumeInferer(Inferer):
         precision: str = "float32",
     ) -> None:
         super().__init__()
-        self.precision = check_precision(precision)
+        self.encode = Encoding(precision, batch_size)
         if support_slices not in ("all", "one"):
             raise InputError(f"support_slices is all or one, got {support_slices}")
         self.support_slices = support_slices
@@ -89,13 +89,11 @@ class FewShotVolumeInferer(Inferer):
     def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support) -> Tensor:
         """Return foreground probabilities ``(N, X, Y, Z)`` of a query ``(1, 1, X, Y, Z)``."""
         images, masks, organs = self._support_windows(support)
-        support_features = torch.cat(
-            [encode(segmenter, part, self.precision) for part in images.split(self.batch_size)]
-        )
+        support_features = self.encode(segmenter, images)
 
         def score(windows: Tensor) -> Tensor:
             foreground = windows.new_zeros((len(windows), len(support.organs), *windows.shape[2:]))
-            query_features = encode(segmenter, windows, self.precision)
+            query_features = self.encode(segmenter, windows)
             related = _relate(segmenter, query_features, support_features, list(organs))
             for chosen, related_query, shot_features in related:
                 # One organ at a time: the similarities of one fill memory enough.

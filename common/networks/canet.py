@@ -25,6 +25,8 @@ class CANetEncoder(nn.Module):
         InputError: unknown ``depth``.
     """
 
+    float32_parts = ("backbone.conv1", "backbone.layer1", "backbone.layer2")  # at inference, see Encoding
+
     def __init__(
         self, depth: int = 50, feature_channels: int = 256, dropout: float = 0.5, freeze_backbone: bool = False
     ) -> None:

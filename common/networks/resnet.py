@@ -28,6 +28,8 @@ class ResNetEncoder(nn.Module):
         InputError: unknown ``depth`` or ``stages``.
     """
 
+    float32_parts = ("backbone.conv1", "backbone.layer1", "backbone.layer2")  # at inference, see Encoding
+
     def __init__(self, depth: int = 101, feature_channels: int = 256, stages: int = 4) -> None:
         super().__init__()
         if stages not in (2, 3, 4):

@@ -27,6 +27,8 @@ class ResNeXt3DEncoder(nn.Module):
         InputError: ``cardinality`` does not divide ``2 * width``.
     """
 
+    float32_parts = ("backbone.conv1", "backbone.layer1", "backbone.layer2")  # at inference, see Encoding
+
     def __init__(
         self, feature_channels: int = 256, layers: Sequence[int] = (3, 4, 23, 3), width: int = 64, cardinality: int = 32
     ) -> None:

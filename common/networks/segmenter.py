@@ -20,14 +20,21 @@ class FewShotSegmenter(nn.Module):
 
     Args:
         encoder: maps images ``(N, 1, *S)`` to features ``(N, F, *s)``.
+
+    Attributes:
+        trains_in_bfloat16: in training mode the encoder computes in bfloat16; prototypes and scores never do.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
+        self.trains_in_bfloat16 = False
 
     def encode(self, image: Tensor) -> Tensor:
         """Map images ``(N, 1, *S)`` to features ``(N, F, *s)``."""
+        if not torch.jit.is_scripting():  # noqa: SIM102 (the compiler understands this condition only alone)
+            if self.training and self.trains_in_bfloat16:
+                return self._encode_in_bfloat16(image)
         return self.encoder(image)
 
     def relate(self, query_features: Tensor, support_features: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,6 +136,12 @@ class FewShotSegmenter(nn.Module):
                 f"{len(unexpected)} unknown {unexpected[:2]}; use the configuration that it was trained with"
             )
         return super().load_state_dict(state_dict, strict=True, assign=assign)
+
+    @torch.jit.unused
+    def _encode_in_bfloat16(self, image: Tensor) -> Tensor:
+        # No cache of converted weights: the memory of a CUDA graph must not leave it.
+        with torch.autocast(image.device.type, torch.bfloat16, cache_enabled=False):
+            return self.encoder(image).float()
 
     @torch.jit.unused
     def _differing_names(self, state_dict: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -51,7 +51,7 @@ class UNet3DEncoder(nn.Module):
         for block in self.expanding:
             skip = skips.pop()
             # Towards the skip's own size: sides need not be multiples of 8.
-            features = F.interpolate(features, size=list(skip.shape[2:]), mode="nearest")
+            features = F.interpolate(features, size=skip.shape[2:], mode="nearest")
             features = block(torch.cat([skip, features], dim=1))
         return self.projection(features)
 

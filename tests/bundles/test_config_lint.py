@@ -40,7 +40,7 @@ BUNDLES = sorted(path for path in (Path(__file__).parents[2] / "bundles").glob("
 CONFIGS = [path for bundle in BUNDLES for path in sorted((bundle / "configs").rglob("*.yaml"))]
 FILES = [
     "LICENSE",
-    *(f"configs/{name}.yaml" for name in ("train", "inference", "evaluate", "quick", "multi_gpu_train")),
+    *(f"configs/{name}.yaml" for name in ("train", "inference", "evaluate", "quick", "fast", "multi_gpu_train")),
     *("configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"),
     *("scripts/__init__.py", "scripts/network.py"),
 ]

@@ -156,6 +156,16 @@ def test_paper_sizes_and_parameters():
     assert count(Block(256, tied=False)) == 131_712
 
 
+@pytest.mark.parametrize("cells", [1, 200, 2**23])
+def test_affinity_in_strips_chooses_the_same_pixels(cells):
+    # Few values, so that ties are many: the first pixel wins.
+    own, other = torch.randint(-1, 2, (3, 4, 30)).float(), torch.randint(-1, 2, (3, 4, 25)).float()
+    affinity = own.transpose(1, 2) @ other
+    there, back = attention.most_similar(own, other, cells)
+    assert torch.equal(there, affinity.max(2)[1])
+    assert torch.equal(back, affinity.max(1)[1])
+
+
 def test_classifier_fuses_per_class():
     # Unit vectors with cosines 0.9 and 0.7 (foreground), 0.2 and 0.1 (background) to the query (1, 0).
     cosines = torch.tensor([0.9, 0.7, 0.2, 0.1])

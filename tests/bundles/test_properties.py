@@ -81,5 +81,5 @@ def test_training_never_sees_label_maps_unless_setting_2_needs_them(dataset, tmp
 
 
 def test_unknown_configuration_is_named():
-    with pytest.raises(ValueError, match=r"no configuration .*fast\.yaml; there are: .*quick"):
-        bundle_workflow(ROOT / "adnet", ["train", "fast"])
+    with pytest.raises(ValueError, match=r"no configuration .*faster\.yaml; there are: .*quick"):
+        bundle_workflow(ROOT / "adnet", ["train", "faster"])

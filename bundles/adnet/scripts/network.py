@@ -79,7 +79,9 @@ class ADNet(FewShotSegmenter):
             Log-probabilities ``(B, 2, *S)``.
         """
         mode = "bilinear" if len(size) == 2 else "trilinear"
-        probability = torch.sigmoid(scores[:, 1:].float() - scores[:, :1].float())
+        if scores.dtype != torch.float64:  # half precision could not hold the bounds below
+            scores = scores.float()
+        probability = torch.sigmoid(scores[:, 1:] - scores[:, :1])
         foreground = F.interpolate(probability, size=size, mode=mode, align_corners=True)
         epsilon = 1.1920928955078125e-07  # float32 machine epsilon
         return torch.cat([1.0 - foreground, foreground], dim=1).clamp(epsilon, 1.0 - epsilon).log()

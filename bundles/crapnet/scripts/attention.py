@@ -24,11 +24,38 @@ def cycle_weights(own: Tensor, other: Tensor, compared: Tensor) -> Tensor:
     """
     # Only the choice of pixels depends on the affinity, so no gradient passes through it.
     with torch.no_grad():
-        affinity = torch.matmul(own.transpose(1, 2), other)  # equation 9
-        there = affinity.argmax(2)  # equation 11
-        back = affinity.argmax(1).gather(1, there)  # equation 12
-    end = compared.gather(2, back.unsqueeze(1).expand_as(compared))
+        there, back = most_similar(own, other)  # equations 9, 11 and 12
+        end_pixel = back.gather(1, there)
+    end = compared.gather(2, end_pixel.unsqueeze(1).expand_as(compared))
     return F.cosine_similarity(compared, end, dim=1).softmax(1)  # equation 13
+
+
+def most_similar(own: Tensor, other: Tensor, cells: int = 2**23) -> tuple[Tensor, Tensor]:
+    """Find the most similar pixel on the other side for the pixels of both maps, by dot product.
+
+    The affinity of all pixels is made in strips, so that memory does not grow with the square of the map.
+
+    Args:
+        own: ``(P, c, N)``.
+        other: ``(P, c, M)``.
+        cells: most elements of the affinity that exist at a time; a strip has one row of pixels at least.
+
+    Returns:
+        For each own pixel the other one ``(P, N)``, for each other pixel the own one ``(P, M)``.
+    """
+    rows = own.transpose(1, 2)
+    strip = max(1, cells // (other.shape[0] * other.shape[2]))
+    there: list[Tensor] = []
+    greatest = other.new_full([other.shape[0], other.shape[2]], -float("inf"))
+    back = torch.zeros_like(greatest, dtype=torch.long)
+    for first in range(0, rows.shape[1], strip):
+        affinity = torch.matmul(rows[:, first : first + strip], other)
+        there.append(affinity.max(2)[1])
+        value, row = affinity.max(1)
+        greater = value > greatest
+        greatest = torch.where(greater, value, greatest)
+        back = torch.where(greater, row + first, back)
+    return torch.cat(there, 1), back
 
 
 class CycleResemblanceBlock(nn.Module):

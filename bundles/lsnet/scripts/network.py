@@ -104,12 +104,10 @@ def _axis_cells(length: int, fraction: float, overlap: float, like: Tensor) -> T
     """Coverage ``(cells, length)`` along one axis."""
     side = max(1, int(fraction * length + 0.5))
     stride = max(1, int(side * (1.0 - overlap) + 0.5))
-    starts = list(range(0, length - side + 1, stride))
-    # Where the stride does not divide, one more cell at the border: the paper's 64 features divide.
-    if starts[-1] < length - side:
-        starts.append(length - side)
+    # Where the stride does not divide, the last cell moves back to the border: the paper's 64 features divide.
+    count = -((side - length) // stride) + 1
+    start = (stride * torch.arange(count, device=like.device)).clamp(max=length - side).unsqueeze(1)
     place = torch.arange(length, device=like.device)
-    start = torch.tensor(starts, device=like.device).unsqueeze(1)
     return ((place >= start) & (place < start + side)).to(like.dtype)
 
 

@@ -1,0 +1,106 @@
+"""How inference encodes images: in which precision, and how many at once. Most of its time goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
+
+from ..networks import FewShotSegmenter
+from ..networks.layout import is_convolution, prefer_channels_last
+from ..precision import check_precision, computes_in_bfloat16
+
+
+class Encoding:
+    """Encodes images for inference, in batches; prototypes and scores stay in float32 whatever the precision.
+
+    In bfloat16 a copy of the encoder is used, see ``fold``; it is made anew when weights have changed. The parts that
+    an encoder names in its ``float32_parts`` stay in float32: its shallow layers, which cost little and where rounding
+    changes the masks most.
+
+    Args:
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor computes with it.
+        batch_size: images per encoder call, halved while they do not fit a GPU's memory; None: 4 on a CPU, whose cache
+            holds no more, and 64 on a GPU.
+
+    Raises:
+        InputError: unknown ``precision``.
+    """
+
+    def __init__(self, precision: str = "float32", batch_size: int | None = None) -> None:
+        self.precision = check_precision(precision)
+        self.batch_size = batch_size
+        self._folded: tuple[object, Callable[[Tensor], Tensor]] | None = None
+
+    def __call__(self, segmenter: FewShotSegmenter, images: Tensor) -> Tensor:
+        """Map images ``(N, 1, *S)`` to features ``(N, F, *s)``, float32."""
+        low = computes_in_bfloat16(self.precision, images.device)
+        encode = self._in_bfloat16(segmenter.encoder) if low else segmenter.encode
+        size = self.batch_size or (64 if images.is_cuda else 4)
+        features, done = [], 0
+        while done < len(images):
+            try:
+                features.append(encode(images[done : done + size]))
+                done += size
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size //= 2
+        return torch.cat(features)
+
+    def _in_bfloat16(self, encoder: nn.Module) -> Callable[[Tensor], Tensor]:
+        weights = [*encoder.parameters(), *encoder.buffers()]
+        state = (encoder, [(weight.data_ptr(), weight._version) for weight in weights])
+        if self._folded is None or self._folded[0] != state:
+            self._folded = (state, _bfloat16_encoder(encoder))
+        return self._folded[1]
+
+
+def fold(encoder: nn.Module) -> nn.Module:
+    """Copy an encoder with BatchNorm folded into its convolutions, which then prefer channels last.
+
+    Args:
+        encoder: in evaluation mode; maps images ``(N, 1, *S)`` to features ``(N, F, *s)``.
+
+    Raises:
+        TraceError: its forward pass depends on its input, so that it cannot be followed.
+    """
+    folded = fuse(encoder)
+    prefer_channels_last(folded)
+    return folded
+
+
+def _bfloat16_encoder(encoder: nn.Module) -> Callable[[Tensor], Tensor]:
+    folded = _fold_if_possible(encoder)
+    if folded is None:
+
+        def under_autocast(images: Tensor) -> Tensor:
+            with torch.autocast(images.device.type, torch.bfloat16):
+                return encoder(images).float()
+
+        return under_autocast
+    kept = tuple(f"{part}." for part in getattr(encoder, "float32_parts", ()))
+    for name, module in folded.named_modules():
+        if is_convolution(module):
+            module.register_forward_pre_hook(_to_weight_type)
+            if not f"{name}.".startswith(kept):
+                module.to(torch.bfloat16)
+    return lambda images: folded(images).float()
+
+
+def _fold_if_possible(encoder: nn.Module) -> nn.Module | None:
+    """Fold an encoder; None if that cannot be, or if layers other than convolutions have weights of their own."""
+    try:
+        folded = fold(encoder)
+    except TraceError:
+        return None
+    weighted = [module for module in folded.modules() if next(module.parameters(recurse=False), None) is not None]
+    return folded if all(is_convolution(module) for module in weighted) else None
+
+
+def _to_weight_type(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].to(dtype=module.weight.dtype),)

@@ -1,0 +1,79 @@
+"""The fast training step against the plain one: the same losses, and the same weights after resuming."""
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from common.workflow import bundle_workflow
+from tests.e2e.tiny import SMALL, SMALL_TRAINING
+
+STEPS = 20
+
+
+@pytest.fixture
+def train(dataset, tmp_path, bundle_root, own_scripts):
+    """Give `train(bundle, *overlays, stop, **settings)`, which returns the losses; `stop` is the last step taken."""
+
+    def run(bundle, *overlays, stop=None, **settings):
+        places = {name: str(tmp_path / name) for name in ("ckpt_dir", "output_dir", "cache_dir")}
+        defaults = {**SMALL_TRAINING[bundle], "batch_size": 1, "dataset_dir": str(dataset), "max_epochs": 1}
+        defaults |= {"episodes_per_epoch": STEPS, "val_interval": 2, **places}
+        torch.manual_seed(0)
+        workflow = bundle_workflow(bundle_root(bundle), ["train", *overlays], **{**defaults, **settings})
+        trainer, losses = workflow.parser.get_parsed_content("train#trainer"), []
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output["loss"].detach().clone())
+        )
+        if stop is not None:
+            trainer.add_event_handler(Events.ITERATION_COMPLETED(once=stop), trainer.terminate)
+        workflow.run()
+        return torch.stack(losses)
+
+    return run
+
+
+# In float32 two orders of summation differ in the last digit, and training on two images at a time multiplies that by
+# three to ten in each step. So the arithmetic is compared in float64.
+DOUBLE = {"network": "$@initialised.double().to(@device)", "train#trainer#to_kwargs": {"dtype": "$torch.float64"}}
+
+
+@pytest.mark.parametrize("bundle", SMALL)
+def test_losses_of_twenty_steps_are_those_of_the_plain_step(bundle, train):
+    settings = {"learning_rate": 0.001, **DOUBLE}
+    plain, fast = train(bundle, **settings), train(bundle, "fast", precision="float32", **settings)
+    assert len(plain) == STEPS
+    torch.testing.assert_close(fast, plain, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("bundle", SMALL)
+def test_first_losses_in_float32_are_those_of_the_plain_step(bundle, train):
+    settings = {"learning_rate": 0.001, "episodes_per_epoch": 3}
+    plain, fast = train(bundle, **settings), train(bundle, "fast", precision="float32", **settings)
+    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
+
+
+def test_bfloat16_learns_as_float32_does(train):
+    settings = {"learning_rate": 0.001, "episodes_per_epoch": 100}
+    plain, fast = train("adnet", **settings), train("adnet", "fast", precision="bfloat16", **settings)
+    assert not torch.equal(plain[:1], fast[:1])
+    assert (plain[:3] - fast[:3]).abs().max() < 0.1
+    assert (plain[-50:].mean() - fast[-50:].mean()).abs() < 0.1 < plain[:10].mean() - plain[-50:].mean()
+
+
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
+def test_resuming_is_exact(bundle, train, tmp_path):
+    """SGD and AdamW, whose memory must keep the weights' order."""
+    settings = {"precision": "bfloat16", "max_epochs": 2, "episodes_per_epoch": 10, "save_interval": 10}
+    whole = train(bundle, "fast", **settings)
+    next((tmp_path / "ckpt_dir").glob("checkpoint_*.pt")).unlink()
+    assert torch.equal(train(bundle, "fast", stop=12, **settings), whole[:12])
+    assert torch.equal(train(bundle, "fast", resume=True, **settings), whole[10:])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bundle", [name for name in SMALL if name != "alpnet3d"])
+def test_graphed_steps_have_the_losses_of_launched_ones(bundle, train):
+    settings = {"learning_rate": 0.001, **DOUBLE}
+    launched = train(bundle, "fast", precision="float32", cuda_graph=False, **settings)
+    graphed = train(bundle, "fast", precision="float32", **settings)
+    torch.testing.assert_close(graphed, launched, atol=1e-8, rtol=1e-8)

@@ -1,0 +1,106 @@
+"""Encoding for inference: in bfloat16 where asked for, folded anew for new weights, in batches that fit the memory."""
+
+import pytest
+import torch
+from torch import nn
+
+from common.errors import InputError
+from common.inferers import FewShotInferer, FewShotVolumeInferer, encoding
+from common.inferers.encoding import Encoding
+from common.networks import FewShotSegmenter, ResNetEncoder, UNet3DEncoder
+
+IMAGES = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def segmenter():
+    """Its BatchNorm statistics are those of the images."""
+    network = FewShotSegmenter(ResNetEncoder(18, feature_channels=8, stages=2))
+    with torch.no_grad():
+        network.train().encode(IMAGES)
+    return network.eval()
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.parametrize("capable", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "auto"])
+def test_bfloat16_where_it_is_asked_for_or_where_the_processor_has_it(monkeypatch, segmenter, precision, capable):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: capable)
+    features, reference = Encoding(precision, batch_size=6)(segmenter, IMAGES), segmenter.encode(IMAGES)
+    low = precision == "bfloat16" or (precision == "auto" and capable)
+    assert features.dtype == torch.float32
+    assert torch.equal(features, reference) != low
+    assert (features - reference).abs().mean() < 0.02 * reference.abs().mean()
+
+
+def test_volumes_in_bfloat16_are_close_to_float32():
+    network = FewShotSegmenter(UNet3DEncoder(8, (4, 8)))
+    images = torch.rand(2, 1, 9, 11, 7)
+    network.train().encode(images)
+    features, reference = Encoding("bfloat16")(network.eval(), images), network.encode(images)
+    assert (features - reference).abs().mean() < 0.02 * reference.abs().mean()
+
+
+def test_normalisation_is_folded_and_the_network_left_as_it_was(segmenter):
+    before = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    encode = Encoding("bfloat16")
+    encode(segmenter, IMAGES)
+    assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
+    kinds = {type(module) for module in encoding.fold(segmenter.encoder).modules()}
+    assert nn.Conv2d in kinds and nn.BatchNorm2d not in kinds
+
+
+def test_new_weights_are_used(segmenter):
+    encode = Encoding("bfloat16")
+    first = encode(segmenter, IMAGES)
+    assert torch.equal(encode(segmenter, IMAGES), first)
+    segmenter.encoder.projection.weight.mul_(2)
+    torch.testing.assert_close(encode(segmenter, IMAGES), 2 * first)
+    segmenter.encoder.backbone.bn1.running_mean.add_(1)
+    assert not torch.equal(encode(segmenter, IMAGES), 2 * first)
+
+
+class Branching(nn.Module):
+    """Its way depends on the image, so that nothing can be folded; notes the type it computed in."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, image):
+        self.features = self.convolution(image if image.sum() > 0 else -image)
+        return self.features
+
+
+def test_an_encoder_that_cannot_be_folded_runs_in_bfloat16_all_the_same():
+    network = FewShotSegmenter(Branching()).eval()
+    assert Encoding("bfloat16")(network, IMAGES).dtype == torch.float32
+    assert network.encoder.features.dtype == torch.bfloat16
+
+
+def test_batches_are_halved_until_they_fit_the_memory(monkeypatch, segmenter):
+    sizes = []
+
+    def small_memory(images):
+        sizes.append(len(images))
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("full")
+        return images
+
+    monkeypatch.setattr(segmenter, "encode", small_memory)
+    assert torch.equal(Encoding(batch_size=5)(segmenter, IMAGES), IMAGES)
+    assert sizes == [5, 2, 2, 2]
+    monkeypatch.setattr(segmenter, "encode", lambda images: small_memory(torch.cat([images] * 3)))
+    with pytest.raises(torch.OutOfMemoryError):
+        Encoding(batch_size=5)(segmenter, IMAGES)
+
+
+@pytest.mark.parametrize("inferer", [FewShotInferer, FewShotVolumeInferer])
+def test_unknown_precisions_are_refused(inferer):
+    with pytest.raises(InputError, match="precision is float32, bfloat16 or auto, got half"):
+        inferer(precision="half")
