@@ -77,3 +77,11 @@ def test_graphed_steps_have_the_losses_of_launched_ones(bundle, train):
     launched = train(bundle, "fast", precision="float32", cuda_graph=False, **settings)
     graphed = train(bundle, "fast", precision="float32", **settings)
     torch.testing.assert_close(graphed, launched, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_compiled_steps_have_the_losses_of_plain_ones(train):
+    """One bundle per process, as for users: the compiler remembers modules by name."""
+    settings = {"learning_rate": 0.001, "precision": "float32", **DOUBLE}
+    eager, compiled = train("adnet", "fast", **settings), train("adnet", "fast", compiled=True, **settings)
+    torch.testing.assert_close(compiled, eager, atol=1e-8, rtol=1e-8)
