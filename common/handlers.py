@@ -1,14 +1,16 @@
-"""Ignite handler of our own: exact resuming."""
+"""Ignite handlers of our own: exact resuming, and saving results in the background."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver
 
 from .errors import InputError
@@ -56,6 +58,38 @@ class TrainingState:
                 f"{self.save_dir}: no checkpoint_iteration=*.pt to resume from; drop --resume or check ckpt_dir"
             )
         return max(found, key=lambda path: int(re.findall(r"\d+", path.stem)[-1]))
+
+
+class BackgroundPostprocessing:
+    """Postprocess each item in a thread while the evaluator goes on with the next one; results follow in order.
+
+    Goes into the evaluator twice: as ``postprocessing``, which takes items and returns them as they are, and as a
+    handler, which waits for the last one. What a transform raises comes up with the next item or at the end.
+
+    Args:
+        transforms: what to do with an item; its return value is not used.
+    """
+
+    def __init__(self, transforms: Callable[[Any], Any]) -> None:
+        self.transforms = transforms
+        self._pool = ThreadPoolExecutor(1)
+        self._running: Future[Any] | None = None
+
+    def __call__(self, item: Any) -> Any:
+        """Start on an item once the one before is done."""
+        self.wait()
+        self._running = self._pool.submit(self.transforms, item)
+        return item
+
+    def wait(self) -> None:
+        """Wait until nothing is left to do."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
+
+    def attach(self, engine: Engine) -> None:
+        """Add to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self.wait)
 
 
 class _RandomState:

@@ -1,11 +1,13 @@
-"""Resuming: the newest checkpoint is taken, and its absence is said."""
+"""Resuming from the newest checkpoint, and saving results in the background."""
+
+import threading
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
 
 from common.errors import InputError
-from common.handlers import TrainingState
+from common.handlers import BackgroundPostprocessing, TrainingState
 
 
 def trainer(module):
@@ -56,3 +58,40 @@ def test_dropout_goes_on_as_if_never_stopped(tmp_path):
     engine.add_event_handler(Events.ITERATION_STARTED, lambda _: seen.append(torch.rand(1).item()))
     engine.run(torch.ones(8), max_epochs=2)
     assert first == whole[:4] and seen[:4] == whole[4:]
+
+
+class TestBackgroundPostprocessing:
+    @staticmethod
+    def run(items, transforms):
+        saving, used = BackgroundPostprocessing(transforms), []
+        engine = Engine(lambda engine, item: used.append(saving(item)))
+        saving.attach(engine)
+        engine.run(items)
+        return used
+
+    def test_every_item_is_done_in_order_when_the_run_ends(self):
+        done = []
+        assert self.run(range(5), done.append) == list(range(5)) == done
+
+    def test_the_next_item_is_used_meanwhile(self):
+        next_item = threading.Event()
+
+        def transforms(number):
+            assert number > 0 or next_item.wait(timeout=60)
+
+        saving = BackgroundPostprocessing(transforms)
+        saving(0)
+        next_item.set()  # nobody would get here if the first item were waited for
+        saving(1)
+        saving.wait()
+
+    @pytest.mark.parametrize("broken", [1, 2])
+    def test_errors_stop_the_run(self, broken):
+        """Number 2 is the last one."""
+
+        def transforms(number):
+            if number == broken:
+                raise InputError("disk full")
+
+        with pytest.raises(InputError, match="disk full"):
+            self.run(range(3), transforms)

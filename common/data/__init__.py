@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .ahead import ReadAheadDataset
 from .cache import VolumeCache, hash_files, intensity_statistics
 from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
 from .folds import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split, training_items
@@ -11,6 +12,7 @@ from .studies import StudyDataset
 
 __all__ = [
     "Fold",
+    "ReadAheadDataset",
     "StudyDataset",
     "VolumeCache",
     "cache_folder",

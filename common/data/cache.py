@@ -92,6 +92,10 @@ class VolumeCache(PersistentDataset):
             self._paths[index] = self.folder / f"{_hash_item(self.data[index], self.transform_hash)}.pt"
         return self._paths[index]
 
+    def key(self) -> str:
+        """Name the content of all items, in order."""
+        return " ".join(self.path(index).stem for index in range(len(self.data)))
+
     def set_data(self, data: Sequence[Mapping[str, Any]]) -> None:
         """Change the items; the files stay, since a key never goes stale."""
         self.data = data

@@ -6,9 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+Floats = NDArray[np.float64]
 
 
 class AugmentationParameters(NamedTuple):
@@ -86,12 +90,11 @@ class EpisodeAugmentation:
             geometries: number `M` of geometry changes.
         """
         gamma, drawn = self._draw(generator, gammas, geometries)
-        rotation, x, y, shear, scale = drawn.unbind(1)
-        matrix = affine_matrix(rotation, torch.stack([x, y], 1), shear, scale, size)
+        numbers = drawn.numpy()
+        matrix = affine_matrix(numbers[:, 0], numbers[:, 1:3], numbers[:, 3], numbers[:, 4], size)
         # Inverted here, on the host: on a GPU the inversion would wait for its error flag.
-        return AugmentationParameters(
-            gamma, torch.linalg.inv(matrix).float(), _uniform_noise((geometries, 2, *size), noise_generator)
-        )
+        inverse = torch.from_numpy(np.linalg.inv(matrix)).float()
+        return AugmentationParameters(gamma, inverse, _uniform_noise((geometries, 2, *size), noise_generator))
 
     def apply(
         self,
@@ -170,7 +173,7 @@ def gamma_transform(image: Tensor, gamma: Tensor) -> Tensor:
     return (extent * ((flat - low + 1e-5) / extent) ** gamma.view(-1, 1) + low).view_as(image)
 
 
-def affine_matrix(rotation: Tensor, translation: Tensor, shear: Tensor, scale: Tensor, size: tuple[int, ...]) -> Tensor:
+def affine_matrix(rotation: Floats, translation: Floats, shear: Floats, scale: Floats, size: tuple[int, ...]) -> Floats:
     """Matrices `scale @ shear @ translation @ rotation`, from places in the image to places in the result.
 
     As in the released ADNet and SSL-ALPNet code, rotation and scale keep the point `(W / 2, H / 2)` in place, while the
@@ -187,19 +190,20 @@ def affine_matrix(rotation: Tensor, translation: Tensor, shear: Tensor, scale: T
         `(N, 3, 3)`, for column vectors `(x, y, 1)` in pixels; x runs along W, and `(0, 0)` is the first pixel's centre.
     """
     centre_x, centre_y = size[1] / 2, size[0] / 2
-    one, zero = torch.ones_like(scale), torch.zeros_like(scale)
-    cosine, sine = torch.cos(torch.deg2rad(rotation)), torch.sin(torch.deg2rad(rotation))
+    one, zero = np.ones_like(scale), np.zeros_like(scale)
+    cosine, sine = np.cos(np.deg2rad(rotation)), np.sin(np.deg2rad(rotation))
     rotate_x = centre_x - cosine * centre_x + sine * centre_y
     rotate_y = centre_y - sine * centre_x - cosine * centre_y
-    slope = torch.deg2rad(shear)
-    rows = {
-        "scale": [scale, zero, (1 - scale) * centre_x, zero, scale, (1 - scale) * centre_y, zero, zero, one],
-        "shear": [one, -torch.sin(slope), zero, zero, torch.cos(slope), zero, zero, zero, one],
-        "translate": [one, zero, translation[:, 0], zero, one, translation[:, 1], zero, zero, one],
-        "rotate": [cosine, -sine, rotate_x, sine, cosine, rotate_y, zero, zero, one],
-    }
-    scaling, shearing, translating, rotating = (torch.stack(row, 1).view(-1, 3, 3) for row in rows.values())
-    return scaling @ shearing @ translating @ rotating
+    slope = np.deg2rad(shear)
+    scaling = [scale, zero, (1 - scale) * centre_x, zero, scale, (1 - scale) * centre_y, zero, zero, one]
+    shearing = [one, -np.sin(slope), zero, zero, np.cos(slope), zero, zero, zero, one]
+    translating = [one, zero, translation[:, 0], zero, one, translation[:, 1], zero, zero, one]
+    rotating = [cosine, -sine, rotate_x, sine, cosine, rotate_y, zero, zero, one]
+    first, second, third, fourth = (
+        np.array([scaling, shearing, translating, rotating]).reshape(4, 3, 3, -1).transpose(0, 3, 1, 2)
+    )
+    product: Floats = first @ second @ third @ fourth
+    return product
 
 
 def elastic_displacement(noise: Tensor, alpha: float = 10.0, sigma: float = 5.0, kernel_size: int = 21) -> Tensor:

@@ -31,9 +31,8 @@ class EpisodeLoader(EpisodeStream):
         min_area: smallest area in pixels.
         min_area_rule, excluded_labels: which slice pairs are drawn, see `find_candidates`.
         swap_probability, gamma_target, geometry_target: see `EpisodeStream`.
-        pack_dir: folder of packed slices; None: in memory.
-        pack_key: name of the dataset's content in `pack_dir`; None: the content itself.
-        cache_bytes: the slices move to the device if they take no more than this.
+        pack_dir, cache_bytes: slices that take more than `cache_bytes` are packed in this folder and read from there,
+            see `SliceStore`; None: they are always held in memory.
 
     Raises:
         InputError: an option is out of its range.
@@ -57,7 +56,6 @@ class EpisodeLoader(EpisodeStream):
         rank: int | None = None,
         world_size: int | None = None,
         pack_dir: str | Path | None = None,
-        pack_key: str | None = None,
         cache_bytes: int = 2**31,
     ) -> None:
         super().__init__(
@@ -82,7 +80,6 @@ class EpisodeLoader(EpisodeStream):
         self.min_area_rule: AreaRule = min_area_rule
         self.excluded_labels = tuple(excluded_labels)
         self.pack_dir = pack_dir
-        self.pack_key = pack_key
         self.cache_bytes = cache_bytes
         self._source: tuple[SliceStore, Candidates | LabelledCandidates] | None = None
 
@@ -106,7 +103,7 @@ class EpisodeLoader(EpisodeStream):
         return self._make_batch(image, supervoxels, np.tile(drawn.supervoxel, 2), parameters, uniform[:, 3:5])
 
     def _prepare(self) -> tuple[SliceStore, Candidates | LabelledCandidates]:
-        store = SliceStore.build(self.dataset, self.pack_dir, self.pack_key, self.device, self.cache_bytes)
+        store = SliceStore.build(self.dataset, self.pack_dir, self.device, self.cache_bytes)
         if self.pairing == "scans":
             return store, find_labelled(store.pack, self.min_area, self.excluded_labels)
         return store, find_candidates(store.pack, self.pairing, self.min_area, self.min_area_rule, self.excluded_labels)

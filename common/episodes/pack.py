@@ -109,6 +109,12 @@ def pack_volumes(
     return _open(target)
 
 
+def packed_bytes(item: Mapping[str, Any]) -> int:
+    """Memory that a volume takes once packed: float32 and int16 per voxel of its `image`; 0 where it has none."""
+    size = np.dtype(np.float32).itemsize + np.dtype(np.int16).itemsize
+    return int(np.prod(np.shape(item["image"]))) * size if "image" in item else 0
+
+
 class _Volume(NamedTuple):
     """One volume as slices `(Z, H, W)`; slice numbers count within it."""
 

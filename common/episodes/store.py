@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pack import Pack, pack_volumes
+from .pack import Pack, pack_volumes, packed_bytes
 
 
 class SliceStore:
@@ -37,15 +37,24 @@ class SliceStore:
         cls,
         dataset: Sequence[Mapping[str, Any]],
         pack_dir: str | Path | None = None,
-        pack_key: str | None = None,
         device: str | torch.device = "cpu",
         cache_bytes: int = 2**31,
     ) -> SliceStore:
-        """Pack a dataset, or reuse its pack, see `pack_volumes`; fills the dataset first if it has a `fill()`."""
-        fill = getattr(dataset, "fill", None)
+        """Pack a dataset, in memory if it takes no more than `cache_bytes`, else in `pack_dir`; see `pack_volumes`.
+
+        Args:
+            dataset: its `fill()`, if it has one, is called first; its `key()` names its content.
+            pack_dir: folder of packs; None: always in memory.
+            device: where batches are wanted.
+            cache_bytes: see above.
+        """
+        fill, key = getattr(dataset, "fill", None), getattr(dataset, "key", None)
         if fill is not None:
             fill()
-        return cls(pack_volumes(dataset, pack_dir, pack_key), device, cache_bytes)
+        fits = len(dataset) == 0 or len(dataset) * packed_bytes(dataset[0]) <= cache_bytes
+        if pack_dir is None or fits:
+            return cls(pack_volumes(dataset), device, cache_bytes)
+        return cls(pack_volumes(dataset, pack_dir, key() if key is not None else None), device, cache_bytes)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -41,7 +42,8 @@ class VolumeEpisodeLoader(EpisodeStream):
         min_voxels: smallest part of a supervoxel in a window, in voxels (released ADNet code: 200).
         gamma_target, geometry_target, swap_probability: see `EpisodeStream`.
         excluded_labels: no window holds a voxel of these label values, and slices around it that do are 0 (setting 2).
-        cache_bytes: the volumes move to the device if they take no more than this.
+        pack_dir, cache_bytes: volumes that take more than `cache_bytes` are packed in this folder and read from there,
+            see `SliceStore`; None: they are always held in memory.
 
     Raises:
         InputError: an option is out of its range.
@@ -65,6 +67,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         excluded_labels: Sequence[int] = (),
         rank: int | None = None,
         world_size: int | None = None,
+        pack_dir: str | Path | None = None,
         cache_bytes: int = 2**31,
     ) -> None:
         super().__init__(
@@ -88,6 +91,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         self.max_shift = max_shift
         self.min_voxels = min_voxels
         self.excluded_labels = tuple(excluded_labels)
+        self.pack_dir = pack_dir
         self.cache_bytes = cache_bytes
         self._source: tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]] | None = None
 
@@ -111,7 +115,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         return self._make_batch(image, supervoxels, wanted, parameters, uniform[:, 5:7], corner=corner, size=size)
 
     def _prepare(self) -> tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]]:
-        store = SliceStore.build(self.dataset, device=self.device, cache_bytes=self.cache_bytes)
+        store = SliceStore.build(self.dataset, self.pack_dir, self.device, self.cache_bytes)
         pack, minimum = store.pack, f"{self.min_voxels} voxels"
         size = _window_size(pack, store.size, self.patch_size)
         usable = pack.usable(self.excluded_labels)

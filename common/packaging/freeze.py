@@ -67,7 +67,7 @@ def freeze(
         _check_onnx_packages()
     name, value = _organ(organ, split_paths(support_label))
     files = {"support_image": split_paths(support_image), "support_label": split_paths(support_label)}
-    settings: dict[str, Any] = {**files, "organs": [value], "protocol": "ep2"}
+    settings: dict[str, Any] = {**files, "organs": [value], "protocol": "ep2", "precision": "float32"}
     if checkpoint is not None:
         settings["checkpoint"] = str(checkpoint)
     parser = bundle_workflow(bundle, ["inference", *config], "infer", **overrides, **settings).parser

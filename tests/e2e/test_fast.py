@@ -49,7 +49,7 @@ def test_losses_of_twenty_steps_are_those_of_the_plain_step(bundle, train):
 def test_first_losses_in_float32_are_those_of_the_plain_step(bundle, train):
     settings = {"learning_rate": 0.001, "episodes_per_epoch": 3}
     plain, fast = train(bundle, **settings), train(bundle, "fast", precision="float32", **settings)
-    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-3)
 
 
 def test_bfloat16_learns_as_float32_does(train):

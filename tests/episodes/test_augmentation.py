@@ -22,8 +22,9 @@ from common.episodes.augmentation import (
 
 
 def matrix_of(rotation=0.0, translation=(0.0, 0.0), shear=0.0, scale=1.0, size=(256, 256)):
-    values = [torch.tensor([value], dtype=torch.float64) for value in (rotation, translation, shear, scale)]
-    return affine_matrix(*values, size)[0]
+    return torch.from_numpy(
+        affine_matrix(*(np.array([value]) for value in (rotation, translation, shear, scale)), size)
+    )[0]
 
 
 def generators(seed=0):

@@ -197,8 +197,9 @@ def test_construction_reads_nothing(tmp_path):
 
 
 def test_disk_and_memory_agree(loader, tmp_path):
-    on_disk = loader(pack_dir=tmp_path, pack_key="key", cache_bytes=0)
-    assert equal(on_disk.episodes(range(4)), loader().episodes(range(4)))
+    on_disk, in_memory = loader(pack_dir=tmp_path, cache_bytes=0), loader(pack_dir=tmp_path / "unused")
+    assert equal(on_disk.episodes(range(4)), in_memory.episodes(range(4)))
+    assert len(list(tmp_path.iterdir())) == 1 and not (tmp_path / "unused").exists()
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def case(request, dataset, tmp_path):
 
 def _random_weights(folder, overlays, settings, scan, checkpoint):
     """Save random weights that segment neither nothing nor everything of a scan."""
-    parser = bundle_workflow(folder, ["inference", *overlays], "infer", **settings, organs=[1]).parser
+    parser = bundle_workflow(
+        folder, ["inference", *overlays], "infer", **settings, organs=[1], precision="float32"
+    ).parser
     network = parser.get_parsed_content("network_def")
     query = parser.get_parsed_content("preprocessing")({"image": str(scan)})["image"]
     _calibrate(network, query, parser.get_parsed_content("inferer"))
