@@ -5,7 +5,7 @@ METHOD ?= adnet
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-slow test-demo test-monai-label lint clean
+.PHONY: help demo test test-slow test-demo test-monai-label bench lint clean
 .NOTPARALLEL:
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  slow tests, and those on real scans when FEWSHOT_DATA names their folder"
 	@echo "make test-demo  every bundle's demo to its end, half an hour"
 	@echo "make test-monai-label  packaged bundles in a real MONAI Label server, in an environment of its own"
+	@echo "make bench      measure times and memory, an hour without a GPU, and write docs/benchmarks.md"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove .venv and everything that tools leave behind"
 
@@ -34,6 +35,9 @@ test-demo: .venv/.development
 test-monai-label: .venv/.development
 	-tests/monai_label/environment.sh
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --durations 10 -m monai_label
+
+bench: .venv/.development
+	$(BIN)/python -m tests.benchmarks
 
 lint: .venv/.development
 	$(BIN)/ruff check .

@@ -108,12 +108,15 @@ class FewShotInferer(Inferer):
         for rows in self._batches(pairs):
             # Each pair of query slice and support slices is related once, whichever organs share it.
             unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
+            rows, place = rows[place.argsort(stable=True)], place.sort().values
             related_query, related_support = segmenter.relate(
                 query_features[torch.searchsorted(query_slices, unique[:, 0].contiguous())],
                 support_features[torch.searchsorted(support_slices, unique[:, 1:].contiguous())],
             )
             masks = labels[rows[:, 2:]] == support.organs[rows[:, 1]].reshape(-1, 1, 1, 1, 1)
-            scores = segmenter.segment(related_query[place], related_support[place], masks.to(query.dtype))
+            if len(unique) < len(rows):
+                related_query, related_support = related_query[place], related_support[place]
+            scores = segmenter.segment(related_query, related_support, masks.to(query.dtype))
             log_probabilities = segmenter.to_log_probabilities(scores, list(query.shape[:2]))
             foreground[rows[:, 1], rows[:, 0]] = log_probabilities[:, 1].exp().to(foreground.dtype)
         return foreground.movedim(1, -1)

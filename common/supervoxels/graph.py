@@ -15,6 +15,7 @@ from . import kernels
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint32]
+Pairs = NDArray[np.uint64]
 _SAMPLE = 1 << 16
 _END = 1 << 32
 
@@ -108,9 +109,8 @@ class _Graph:
     def __init__(self, image: Floats, multipliers: Floats) -> None:
         self.image = image
         self.multipliers = multipliers
+        self.members = np.arange(image.size, dtype=np.uint32)
         self.forest = np.full(image.size, -1, np.int32)
-        self.roots = np.empty(image.size, np.uint32)
-        self.steps = kernels.OFFSETS @ np.array([image.shape[1] * image.shape[2], image.shape[2], 1])
 
     def join_similar(self, scale: float) -> None:
         """First pass: joins by threshold; ``scale`` is already divided by 255."""
@@ -119,57 +119,57 @@ class _Graph:
         # Thresholds telescope along the smaller sides: but for rounding to float32, joins cost less than 2 * scale.
         bound = 2 * scale * (1 + 1e-5) + 1e-40 if scale < 1e37 else math.inf
         # A cost of zero is below every threshold, so order does not matter, unless one could be rounded to zero.
-        if np.float32(scale / self.forest.size) > 0 and not kernels.join_equal(
+        if np.float32(scale / self.image.size) > 0 and not kernels.join_equal(
             self.image, self.multipliers, self.forest, bound
         ):
             return
         inner = np.zeros(self.image.size)
 
-        def close(level: float) -> None:
-            kernels.flatten_by_threshold(self.forest, inner, scale, level, self.roots)
+        def renumber(level: float) -> int:
+            return kernels.renumber_by_threshold(self.members, self.forest, inner, scale, level)
 
-        for costs, edges in self._batches(close, any_closed=True, bound=bound):
-            kernels.join_by_threshold(edges, costs, self.steps, self.forest, inner, scale)
+        for costs, pairs in self._batches(renumber, any_closed=True, bound=bound):
+            kernels.join_by_threshold(pairs, costs, self.forest, inner, scale)
 
     def join_small(self, min_size: int) -> None:
         """Second pass: joins components below ``min_size`` to a neighbour."""
 
-        def close(_: float) -> None:
-            kernels.flatten_by_size(self.forest, min_size, self.roots)
+        def renumber(_: float) -> int:
+            return kernels.renumber_by_size(self.members, self.forest, min_size)
 
-        for _, edges in self._batches(close, any_closed=False, bound=math.inf):
-            if kernels.join_by_size(edges, self.steps, self.forest, min_size) == 0:
+        for _, pairs in self._batches(renumber, any_closed=False, bound=math.inf):
+            if kernels.join_by_size(pairs, self.forest, min_size) == 0:
                 return
 
     def labels(self) -> NDArray[np.int32]:
         """Number the components from 0 in raster order."""
-        labels = self.roots.view(np.int32)
-        kernels.number_components(self.forest, labels)
+        labels = self.members.view(np.int32)
+        kernels.number_components(self.members, self.forest, labels)
         return labels.reshape(self.image.shape)
 
     def _batches(
-        self, close: Callable[[float], None], any_closed: bool, bound: float
-    ) -> Iterator[tuple[Floats, Numbers]]:
-        """Yield costs and numbers of the open edges up to the cost ``bound``, ascending within and over batches.
+        self, renumber: Callable[[float], int], any_closed: bool, bound: float
+    ) -> Iterator[tuple[Floats, Pairs]]:
+        """Yield costs and component pairs of the open edges up to the cost ``bound``, ascending in and over batches.
 
-        ``close(level)`` brings ``roots`` up to date once all edges cheaper than ``level`` are used.
+        ``renumber(level)`` numbers components anew once all edges cheaper than ``level`` are used, and marks them.
         """
-        open_edges = (self.image, self.multipliers, self.roots, any_closed)
+        open_edges = (self.image, self.multipliers, self.members, any_closed)
         batch, spare = _buffers(max(self.image.size // 2, _SAMPLE) + self.image.shape[2]), _buffers(0)
         last = (-1.0, 0)
         while last[1] != _END:
-            close(last[0])
+            self.forest = self.forest[: renumber(last[0])]
             used, last = last, self._cut(open_edges, last, bound, 0.9 * batch[0].size)
             while (count := kernels.collect_open(*open_edges, *used, *last, *batch)) < 0:
                 batch = _buffers(2 * batch[0].size)  # the sample was off
             if spare[0].size < count:
                 spare = _buffers(batch[0].size)
             costs, spare_costs = batch[0][:count], spare[0][:count]
-            edges, spare_edges = batch[1][:count], spare[1][:count]
+            pairs, spare_pairs = batch[1][:count], spare[1][:count]
             # The bits of costs, which are not negative, sort like the costs.
-            if kernels.sort_edges(costs.view(np.uint64), edges, spare_costs.view(np.uint64), spare_edges):
-                costs, edges = spare_costs, spare_edges
-            yield costs, edges
+            if kernels.sort_edges(costs.view(np.uint64), pairs, spare_costs.view(np.uint64), spare_pairs):
+                costs, pairs = spare_costs, spare_pairs
+            yield costs, pairs
 
     def _cut(
         self, open_edges: tuple[Floats, Floats, Numbers, bool], used: tuple[float, int], bound: float, size: float
@@ -178,7 +178,7 @@ class _Graph:
 
         Rows are edge numbers over the image's width. Ending within a cost keeps batches small when ties are many.
         """
-        costs, edges = _buffers(_SAMPLE)
+        costs, edges = np.empty(_SAMPLE), np.empty(_SAMPLE, np.uint32)
         count = kernels.sample_open(*open_edges, *used, bound, costs, edges)
         rank = int(size / (13 * self.image.size) * _SAMPLE)
         if rank >= count:
@@ -187,5 +187,5 @@ class _Graph:
         return float(costs[cut]), int(edges[cut]) // self.image.shape[2]
 
 
-def _buffers(size: int) -> tuple[Floats, Numbers]:
-    return np.empty(size), np.empty(size, np.uint32)
+def _buffers(size: int) -> tuple[Floats, Pairs]:
+    return np.empty(size), np.empty(size, np.uint64)

@@ -1,8 +1,11 @@
-"""Compiled inner loops of the 3D Felzenszwalb segmentation: a union-find forest over the voxels, edges made on the fly.
+"""Compiled inner loops of the 3D Felzenszwalb segmentation: a union-find forest of components, edges made on the fly.
 
 An edge is one number, ``group * voxels + voxel``: ``group`` indexes ``OFFSETS``, ``voxel`` is the flat index of its
 first end. Ascending numbers are the order in which the published code lists the edges, which decides ties.
-The forest is one ``int32`` array: a root holds minus its component's size, any other voxel an ancestor.
+Components have numbers of their own: ``members`` says for each voxel which component it was in when it was last asked,
+and the forest, an ``int32`` array over those, how they were joined since: a root holds minus its component's size in
+voxels, any other entry an ancestor. Numbers are handed out anew from time to time, so that the forest stays small
+enough for the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ OFFSETS = np.array(
     + [(1, -1, 0), (1, -1, -1), (1, 0, -1), (1, 1, -1), (1, -1, 1), (1, 0, 0)]
 )
 _CLOSED = np.uint32(1 << 31)
+_NUMBER = np.uint32((1 << 31) - 1)
 _DIGIT = 11
+_HALF, _SECOND = np.uint64(32), np.uint64((1 << 32) - 1)
 
 _compiled = njit(cache=True, nogil=True)
 Floats = NDArray[np.float64]
 Forest = NDArray[np.int32]
 Numbers = NDArray[np.uint32]
+Pairs = NDArray[np.uint64]  # two components in one number
 
 
 @_compiled
@@ -64,30 +70,64 @@ def join_equal(image: Floats, multipliers: Floats, forest: Forest, bound: float)
 
 
 @_compiled
-def flatten_by_threshold(forest: Forest, inner: Floats, scale: float, level: float, roots: Numbers) -> None:
-    """Write each voxel's root, marked closed where the component's threshold is not above ``level``."""
-    for voxel in range(forest.size):
-        root = _find(forest, voxel)
-        roots[voxel] = np.uint32(root)
-        if _threshold(forest, inner, scale, root) <= level:
-            roots[voxel] |= _CLOSED
+def renumber_by_threshold(members: Numbers, forest: Forest, inner: Floats, scale: float, level: float) -> int:
+    """Number components anew, see `renumber_by_size`; closed are those whose threshold is not above ``level``."""
+    numbers = np.empty(forest.size, np.uint32)
+    count = 0
+    for component in range(forest.size):
+        if forest[component] < 0:
+            numbers[component] = count
+            if _threshold(forest, inner, scale, component) <= level:
+                numbers[component] |= _CLOSED
+            count += 1
+    for component in range(forest.size):
+        if forest[component] < 0:
+            inner[numbers[component] & _NUMBER] = inner[component]
+    _renumber(members, forest, numbers)
+    return count
 
 
 @_compiled
-def flatten_by_size(forest: Forest, min_size: int, roots: Numbers) -> None:
-    """Write each voxel's root, marked closed where the component has ``min_size`` voxels."""
-    for voxel in range(forest.size):
-        root = _find(forest, voxel)
-        roots[voxel] = np.uint32(root)
-        if -forest[root] >= min_size:
-            roots[voxel] |= _CLOSED
+def renumber_by_size(members: Numbers, forest: Forest, min_size: int) -> int:
+    """Number components anew, from 0 up, and return how many there are: the length of the forest from now on.
+
+    Args:
+        members: component of each voxel, ``(voxels,)``; changed in place, closed components of ``min_size`` voxels
+            and more are marked.
+        forest: ``(components,)``, changed in place.
+        min_size: voxels.
+    """
+    numbers = np.empty(forest.size, np.uint32)
+    count = 0
+    for component in range(forest.size):
+        if forest[component] < 0:
+            numbers[component] = count
+            if -forest[component] >= min_size:
+                numbers[component] |= _CLOSED
+            count += 1
+    _renumber(members, forest, numbers)
+    return count
+
+
+@_compiled
+def _renumber(members: Numbers, forest: Forest, numbers: Numbers) -> None:
+    """Bring members and forest to new numbers, which the roots have already got."""
+    for component in range(forest.size):
+        if forest[component] >= 0:
+            numbers[component] = numbers[_find(forest, component)]
+    for voxel in range(members.size):
+        members[voxel] = numbers[members[voxel] & _NUMBER]
+    # New numbers are not greater than old ones: nothing is overwritten that is still needed.
+    for component in range(forest.size):
+        if forest[component] < 0:
+            forest[numbers[component] & _NUMBER] = forest[component]
 
 
 @_compiled
 def sample_open(
     image: Floats,
     multipliers: Floats,
-    roots: Numbers,
+    members: Numbers,
     any_closed: bool,
     after_cost: float,
     after_row: int,
@@ -118,7 +158,7 @@ def sample_open(
         cost = abs(flat[voxel] - flat[other]) * multipliers[group]
         if cost > bound or cost < after_cost or (cost == after_cost and edge // width <= after_row):
             continue
-        if _is_open(roots[voxel], roots[other], any_closed):
+        if _is_open(members[voxel], members[other], any_closed):
             costs[count] = cost
             edges[count] = edge
             count += 1
@@ -129,18 +169,19 @@ def sample_open(
 def collect_open(
     image: Floats,
     multipliers: Floats,
-    roots: Numbers,
+    members: Numbers,
     any_closed: bool,
     after_cost: float,
     after_row: int,
     last_cost: float,
     last_row: int,
     costs: Floats,
-    edges: Numbers,
+    pairs: Pairs,
 ) -> int:
-    """Write the open edges up to (``last_cost``, ``last_row``) in ascending number; return how many there are.
+    """Write costs and pairs of components of the open edges up to (``last_cost``, ``last_row``); return their number.
 
-    The count is -1 when the buffers, which need one row of slack, are too small.
+    They come in ascending number of the edge. The number is -1 when the buffers, which need one row of slack, are too
+    small.
     """
     depth, height, width = image.shape
     flat = image.ravel()
@@ -159,7 +200,7 @@ def collect_open(
                 if count + length > costs.size:
                     return -1
                 values, others = flat[start : start + length], flat[start + step : start + step + length]
-                ends, other_ends = roots[start : start + length], roots[start + step : start + step + length]
+                ends, other_ends = members[start : start + length], members[start + step : start + step + length]
                 lowest = after_cost if row > after_row else above
                 highest = last_cost if row <= last_row else below
                 found = 0
@@ -172,16 +213,15 @@ def collect_open(
                     found += row_open[index]
                 if found == 0:
                     continue
-                edge = group * image.size + start
                 for index in range(length):
                     costs[count] = row_costs[index]
-                    edges[count] = edge + index
+                    pairs[count] = _pair(ends[index], other_ends[index])
                     count += row_open[index]
     return count
 
 
 @_compiled
-def sort_edges(keys: NDArray[np.uint64], edges: Numbers, spare_keys: NDArray[np.uint64], spare_edges: Numbers) -> bool:
+def sort_edges(keys: Pairs, pairs: Pairs, spare_keys: Pairs, spare_pairs: Pairs) -> bool:
     """Sort edges by key (the bits of a cost that is not negative), stable: a radix sort, least digit first.
 
     Returns:
@@ -206,22 +246,18 @@ def sort_edges(keys: NDArray[np.uint64], edges: Numbers, spare_keys: NDArray[np.
             target = counts[digit, value]
             counts[digit, value] += 1
             spare_keys[target] = keys[index]
-            spare_edges[target] = edges[index]
+            spare_pairs[target] = pairs[index]
         keys, spare_keys = spare_keys, keys
-        edges, spare_edges = spare_edges, edges
+        pairs, spare_pairs = spare_pairs, pairs
         swapped = not swapped
     return swapped
 
 
 @_compiled
-def join_by_threshold(
-    edges: Numbers, costs: Floats, steps: NDArray[np.int64], forest: Forest, inner: Floats, scale: float
-) -> None:
+def join_by_threshold(pairs: Pairs, costs: Floats, forest: Forest, inner: Floats, scale: float) -> None:
     """First pass: join ends whose edge costs less than either component's threshold; ``inner`` keeps the last cost."""
-    for index in range(edges.size):
-        voxel = np.int64(edges[index]) % forest.size
-        step = steps[np.int64(edges[index]) // forest.size]
-        first, second = _find(forest, voxel), _find(forest, voxel + step)
+    for index in range(pairs.size):
+        first, second = _find(forest, pairs[index] >> _HALF), _find(forest, pairs[index] & _SECOND)
         if first != second and costs[index] < min(
             _threshold(forest, inner, scale, first), _threshold(forest, inner, scale, second)
         ):
@@ -229,17 +265,15 @@ def join_by_threshold(
 
 
 @_compiled
-def join_by_size(edges: Numbers, steps: NDArray[np.int64], forest: Forest, min_size: int) -> int:
+def join_by_size(pairs: Pairs, forest: Forest, min_size: int) -> int:
     """Second pass: join ends of which one is a small component; return how many small ones are left."""
     small = 0
-    for voxel in range(forest.size):
-        small += 0 < -forest[voxel] < min_size
-    for index in range(edges.size):
+    for component in range(forest.size):
+        small += 0 < -forest[component] < min_size
+    for index in range(pairs.size):
         if small == 0:
             break
-        voxel = np.int64(edges[index]) % forest.size
-        step = steps[np.int64(edges[index]) // forest.size]
-        first, second = _find(forest, voxel), _find(forest, voxel + step)
+        first, second = _find(forest, pairs[index] >> _HALF), _find(forest, pairs[index] & _SECOND)
         if first == second:
             continue
         joined = (-forest[first] < min_size) + (-forest[second] < min_size)
@@ -250,17 +284,21 @@ def join_by_size(edges: Numbers, steps: NDArray[np.int64], forest: Forest, min_s
 
 
 @_compiled
-def number_components(forest: Forest, labels: Forest) -> None:
-    """Write labels 0, 1, ... in the order in which the components first appear; ``forest`` is used up."""
+def number_components(members: Numbers, forest: Forest, labels: Forest) -> None:
+    """Write labels 0, 1, ... in the order in which the components first appear; ``labels`` may share memory."""
+    names = np.full(forest.size, -1, np.int32)
     count = 0
-    labels[:] = -1
-    for voxel in range(forest.size):
-        root = _find(forest, voxel)
-        if labels[root] < 0:
-            labels[root] = count
+    for voxel in range(members.size):
+        root = _find(forest, members[voxel] & _NUMBER)
+        if names[root] < 0:
+            names[root] = count
             count += 1
-        # A root that comes later in raster order already holds its label.
-        labels[voxel] = labels[root]
+        labels[voxel] = names[root]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pair(first: int, second: int) -> int:
+    return (np.uint64(first & _NUMBER) << _HALF) | np.uint64(second & _NUMBER)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -270,16 +308,17 @@ def _is_open(first: int, second: int, any_closed: bool) -> bool:
 
 
 @_compiled
-def _find(forest: Forest, voxel: int) -> int:
-    parent = forest[voxel]
+def _find(forest: Forest, component: int) -> int:
+    component = np.int64(component)
+    parent = forest[component]
     while parent >= 0:
         above = forest[parent]
         if above < 0:
             return np.int64(parent)
-        forest[voxel] = above
-        voxel = np.int64(above)
-        parent = forest[voxel]
-    return np.int64(voxel)
+        forest[component] = above
+        component = np.int64(above)
+        parent = forest[component]
+    return component
 
 
 @_compiled

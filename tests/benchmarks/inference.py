@@ -22,15 +22,16 @@ ORGANS = 4
 ROUNDS = 5 if CUDA else 3
 
 
-def measure(bundle: str, depth: int, overlays: tuple[str, ...] = ()) -> dict[str, Any]:
+def measure(bundle: str, depth: int, rounds: int = ROUNDS, **settings: Any) -> dict[str, Any]:
     """Time one volume of the bundle's own size.
 
     Args:
         bundle: its name.
         depth: slices of the volume; volumes that the bundle brings to one size have that.
-        overlays: configurations on top of inference.yaml.
+        rounds: that count.
+        settings: of inference.yaml.
     """
-    parser = bundle_workflow(BUNDLES / bundle, ["inference", *overlays], kind="infer").parser
+    parser = bundle_workflow(BUNDLES / bundle, ["inference"], kind="infer", **settings).parser
     network, inferer = (parser.get_parsed_content(name) for name in ("network", "inferer"))
     plane = (parser.get_parsed_content("image_size"),) * 2
     size = tuple(parser.get_parsed_content("volume_size")) if "volume_size" in parser.config else (*plane, depth)
@@ -50,7 +51,7 @@ def measure(bundle: str, depth: int, overlays: tuple[str, ...] = ()) -> dict[str
             functions[f"{precision}, {organs}"] = lambda p=precision, n=organs: shipped(p, n)
     with torch.no_grad():
         reference, exact, fast = functions["naive"](), shipped("float32", ORGANS), shipped("auto", ORGANS)
-        seconds = take_turns(functions, ROUNDS, warm_up=1 if CUDA else 0)
+        seconds = take_turns(functions, rounds, warm_up=1 if CUDA else 0)
         memory = {name: peak_bytes(functions[name]) for name in (f"float32, {ORGANS}", f"auto, {ORGANS}")}
         with FlopCounterMode(display=False) as counter:
             shipped("float32", ORGANS)
@@ -127,4 +128,4 @@ def _shots(slices: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), tuple(sys.argv[3:]))))
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))

@@ -80,7 +80,7 @@ def pool() -> dict[str, Any]:
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        image = volume((24, 128, 128)).transpose(2, 1, 0).astype(np.float32)
+        image = volume((30, 160, 160)).transpose(2, 1, 0).astype(np.float32)
         nib.save(nib.Nifti1Image(image, np.diag([1.25, 1.25, 7.7, 1])), folder / "scan.nii.gz")
         transforms = [
             LoadImaged("image", image_only=True, ensure_channel_first=True),

@@ -13,7 +13,7 @@ import torch
 from monai.engines import SupervisedTrainer
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.workflow import bundle_workflow
+from common.workflow import bundle_workflow, merged_config
 from tests.benchmarks.measure import CUDA, peak_bytes, spread, take_turns
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
@@ -27,19 +27,24 @@ FLOWS: dict[str, tuple[list[str], dict[str, Any]]] = {
 }
 
 
-def measure(bundle: str, steps: int) -> dict[str, Any]:
+def measure(bundle: str, steps: int, rounds: int = ROUNDS, **settings: Any) -> dict[str, Any]:
     """Train all flows in turn for some steps each, on the built-in phantom at the bundle's own size.
 
     Args:
         bundle: its name.
         steps: of each flow in each round.
+        rounds: that count.
+        settings: of train.yaml.
     """
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {name: _trainer(bundle, configs, steps, folder, **own) for name, (configs, own) in FLOWS.items()}
+        trainers = {
+            name: _trainer(bundle, configs, steps, folder, **{**settings, **own})
+            for name, (configs, own) in FLOWS.items()
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # schedules are driven further than they were made for
             seconds = take_turns(
-                {name: lambda trainer=trainer: _train(trainer) for name, trainer in trainers.items()}, ROUNDS
+                {name: lambda trainer=trainer: _train(trainer) for name, trainer in trainers.items()}, rounds
             )
             memory = {name: peak_bytes(lambda t=trainer: _train(t)) for name, trainer in trainers.items()}
         loaders = {name: trainer.data_loader for name, trainer in trainers.items()}
@@ -67,20 +72,21 @@ def measure(bundle: str, steps: int) -> dict[str, Any]:
 
 
 def _trainer(bundle: str, configs: list[str], steps: int, folder: str, **settings: Any) -> SupervisedTrainer:
-    batch_size = settings.get("batch_size") or _default(bundle, configs, "batch_size")
+    values = {**merged_config(BUNDLES / bundle, configs), **settings}
     places = {name: f"{folder}/{name}" for name in ("ckpt_dir", "output_dir", "cache_dir")}
-    own = {"dataset_dir": "phantom", "episodes_per_epoch": steps * batch_size, "train#handlers": [], "num_workers": 1}
-    if "init" in bundle_workflow(BUNDLES / bundle, configs, **places).parser.config:
+    own = {
+        "dataset_dir": "phantom",
+        "episodes_per_epoch": steps * values["batch_size"],
+        "train#handlers": [],
+        "num_workers": 1,
+    }
+    if "init" in values:
         own["init"] = "none"
     torch.manual_seed(0)
     parser = bundle_workflow(BUNDLES / bundle, configs, **{**own, **places, **settings}).parser
     trainer: SupervisedTrainer = parser.get_parsed_content("train#trainer")
     trainer.state.max_epochs = 0
     return trainer
-
-
-def _default(bundle: str, configs: list[str], name: str) -> Any:
-    return bundle_workflow(BUNDLES / bundle, configs).parser.get_parsed_content(name)
 
 
 def _train(trainer: SupervisedTrainer) -> None:
