@@ -89,6 +89,8 @@ class _GraphedStep:
         self.step = step
         self.optimizer = engine.optimizer
         self.weights = [*engine.network.parameters(), *engine.network.buffers()]
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(group["lr"])  # a resumed run brings a tensor, on the host
         self.stream = torch.cuda.Stream(engine.state.device)
         self.done = 0
         self.graph: torch.cuda.CUDAGraph | None = None

