@@ -221,10 +221,32 @@ def elastic_displacement(noise: Tensor, alpha: float = 10.0, sigma: float = 5.0,
     radius = kernel_size // 2
     taps = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-radius, radius + 1)]
     taps = [tap / sum(taps) for tap in taps]
-    padded = F.pad(noise, [radius] * 4, mode="reflect")
-    # Shifted sums instead of a convolution: twice as fast on a CPU, and the same bits for any batch size.
-    rows = _shifted_sum(padded, taps, -1, noise.shape[-1])
-    return _shifted_sum(rows, [alpha * tap for tap in taps], -2, noise.shape[-2])
+    scaled = [alpha * tap for tap in taps]
+    if noise.device.type == "cpu":
+        from .smoothing import smooth  # numba: not needed where nothing is trained
+
+        planes = noise.flatten(0, 1).numpy()
+        smoothed = smooth(planes, np.array(taps, np.float32), np.array(scaled, np.float32))
+        return torch.from_numpy(smoothed).view_as(noise)
+    return smooth_by_shifts(noise, taps, scaled)
+
+
+def smooth_by_shifts(planes: Tensor, row_taps: Sequence[float], column_taps: Sequence[float]) -> Tensor:
+    """Correlate along rows, then along columns, with borders reflected; what `smoothing.smooth` does on a CPU.
+
+    Shifted sums instead of a convolution give the same bits for any batch size.
+
+    Args:
+        planes: `(N, C, H, W)`, H and W larger than half of the taps.
+        row_taps: for the neighbours along W, odd in number.
+        column_taps: for the neighbours along H, as many.
+
+    Returns:
+        `(N, C, H, W)`.
+    """
+    padded = F.pad(planes, [len(row_taps) // 2] * 4, mode="reflect")
+    rows = _shifted_sum(padded, row_taps, -1, planes.shape[-1])
+    return _shifted_sum(rows, column_taps, -2, planes.shape[-2])
 
 
 def warp(image: Tensor, displacement: Tensor, inverse_matrix: Tensor) -> Tensor:
