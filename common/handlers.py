@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver
 
+from .background import in_background
 from .errors import InputError
 
 
@@ -61,7 +62,7 @@ class TrainingState:
 
 
 class BackgroundPostprocessing:
-    """Postprocess each item in a thread while the evaluator goes on with the next one; results follow in order.
+    """Postprocess each item in the background while the evaluator goes on with the next one; results follow in order.
 
     Goes into the evaluator twice: as ``postprocessing``, which takes items and returns them as they are, and as a
     handler, which waits for the last one. What a transform raises comes up with the next item or at the end.
@@ -72,13 +73,12 @@ class BackgroundPostprocessing:
 
     def __init__(self, transforms: Callable[[Any], Any]) -> None:
         self.transforms = transforms
-        self._pool = ThreadPoolExecutor(1)
         self._running: Future[Any] | None = None
 
     def __call__(self, item: Any) -> Any:
         """Start on an item once the one before is done."""
         self.wait()
-        self._running = self._pool.submit(self.transforms, item)
+        self._running = in_background(self.transforms, item)
         return item
 
     def wait(self) -> None:

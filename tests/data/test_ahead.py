@@ -1,12 +1,14 @@
 """Items prepared ahead are those of MONAI's Dataset, in order, a bounded number at a time, errors at their turn."""
 
 import threading
+import time
 
 import pytest
 from monai.data import DataLoader, Dataset
 
 from common.data import ReadAheadDataset
 from common.errors import InputError
+from common.handlers import BackgroundPostprocessing
 
 
 def test_items_are_those_of_the_plain_dataset_in_any_order():
@@ -28,6 +30,23 @@ def test_next_items_are_prepared_while_the_present_one_is_used():
     assert dataset[0] == 0
     assert last.wait(timeout=60)
     assert started == {0, 1, 2}
+
+
+def test_no_two_items_are_prepared_or_saved_at_once():
+    """MONAI's transforms are not made for that, least of all while they are inverted."""
+    busy, overlaps = threading.Lock(), []
+
+    def work(item):
+        overlaps.append(not busy.acquire(blocking=False))
+        time.sleep(0.01)
+        busy.release()
+        return item
+
+    dataset, saving = ReadAheadDataset(range(8), work, ahead=3), BackgroundPostprocessing(work)
+    for item in dataset:
+        saving(item)
+    saving.wait()
+    assert overlaps == [False] * 16
 
 
 def test_an_error_comes_up_when_its_item_is_asked_for():
