@@ -1,7 +1,7 @@
 """One thread for what can happen while a scan is segmented: the next ones are read, the last one is saved.
 
-MONAI's transforms change themselves while they are inverted: one that runs at the same time could leave no trace of
-what it did, and the next scan would be restored wrongly. So no two of them may run at once.
+One and no more, because saving inverts the very transforms that reading uses, and inverting changes them for the time
+being (``allow_missing_keys``). What runs here must not wait for something else that is to run here.
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 
 from .background import in_background
 from .errors import InputError
+from .networks.layout import follow_weights
+
+_KINDS = ("fused", "foreach", "capturable")
 
 
 class TrainingState:
@@ -51,6 +54,16 @@ class TrainingState:
         if self.resume:
             path = self._newest()
             CheckpointLoader(load_path=str(path), load_dict=objects, map_location="cpu").attach(engine)
+            engine.add_event_handler(Events.STARTED, self._keep_kind_of_update)
+
+    def _keep_kind_of_update(self) -> None:
+        """Undo that a checkpoint brings how its run computed, not just what: fused or not, and in which order."""
+        for optimizer in self.objects.values():
+            if isinstance(optimizer, torch.optim.Optimizer):
+                for group in optimizer.param_groups:
+                    group.update({name: optimizer.defaults[name] for name in _KINDS if name in optimizer.defaults})
+                    group["lr"] = float(group["lr"])
+                follow_weights(optimizer)
 
     def _newest(self) -> Path:
         found = list(self.save_dir.glob("checkpoint_iteration=*.pt"))

@@ -10,10 +10,10 @@ from monai.engines import SupervisedTrainer
 from monai.utils.enums import CommonKeys
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from .errors import InputError
-from .networks.layout import prefer_channels_last
+from .networks.layout import follow_weights, prefer_channels_last
 from .precision import check_precision, computes_in_bfloat16
 
 _WARM_UP = 3
@@ -33,8 +33,8 @@ class FastUpdate:
     Args:
         precision: of the encoder: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device computes with it.
         compiled: let ``torch.compile`` fuse operations; takes minutes at the start.
-        cuda_graph: launch steps as a graph, on a GPU. The optimiser's numbers may not change from step to step but for
-            the learning rate; Adam and AdamW need ``capturable: true``.
+        cuda_graph: launch steps as a graph, on a GPU. All batches have one size, and of the optimiser's numbers only
+            the learning rate changes from step to step. SGD must be ``fused``, Adam and AdamW ``capturable``.
 
     Raises:
         InputError: unknown ``precision``.
@@ -50,14 +50,14 @@ class FastUpdate:
         """Train on one batch; returns ``image``, ``label`` and the detached ``loss``.
 
         Raises:
-            InputError: a number of the optimiser changed under a CUDA graph.
+            InputError: the trainer has ``amp`` or ``accumulation_steps``, the optimiser cannot be part of a CUDA graph,
+                or under a graph a number of the optimiser or the size of a batch changed.
         """
         if self._step is None:
             self._step = self._prepare(engine)
         engine.network.train()
-        image, label, args, kwargs = engine.prepare_batch(
-            batch, engine.state.device, engine.non_blocking, **engine.to_kwargs
-        )
+        image, label, *extra = engine.prepare_batch(batch, engine.state.device, engine.non_blocking, **engine.to_kwargs)
+        args, kwargs = extra or ((), {})
         loss = self._step(image, label, args, kwargs)
         return {CommonKeys.IMAGE: image, CommonKeys.LABEL: label, CommonKeys.LOSS: loss}
 
@@ -66,9 +66,13 @@ class FastUpdate:
         alone = not isinstance(network, DistributedDataParallel)
         segmenter: Any = network if alone else network.module
         segmenter.trains_in_bfloat16 = computes_in_bfloat16(self.precision, device)
+        if engine.amp or engine.accumulation_steps > 1:
+            raise InputError(
+                "FastUpdate knows neither amp nor accumulation_steps; set precision and batch_size instead"
+            )
         if alone:
             prefer_channels_last(network)
-            _follow_weights(engine.optimizer)
+            follow_weights(engine.optimizer)
         forward = torch.compile(network, dynamic=False) if self.compiled else network
 
         def step(image: Tensor, label: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -88,28 +92,32 @@ class _GraphedStep:
     def __init__(self, step: Callable[..., Tensor], engine: SupervisedTrainer) -> None:
         self.step = step
         self.optimizer = engine.optimizer
+        if not all(group.get("capturable", group.get("fused")) for group in self.optimizer.param_groups):
+            raise InputError(
+                "a CUDA graph needs SGD with fused: true, Adam with capturable: true, or cuda_graph: false"
+            )
         self.weights = [*engine.network.parameters(), *engine.network.buffers()]
-        for group in self.optimizer.param_groups:
-            group["lr"] = float(group["lr"])  # a resumed run brings a tensor, on the host
-        self.stream = torch.cuda.Stream(engine.state.device)
+        self.device = torch.device(engine.state.device)
+        self.stream = torch.cuda.Stream(self.device)
         self.done = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.arguments: tuple[Any, ...] = ()
+        self.rates: list[Tensor] = []
         self.constants: list[dict[str, Any]] = []
         self.loss = torch.empty(0)
 
     def __call__(self, *arguments: Any) -> Tensor:
         self.done += 1
-        if self.done <= _WARM_UP:
-            return self._on_side_stream(*arguments)
-        graph = self.graph = self.graph or self._record(*arguments)
-        if _constants(self.optimizer) != self.constants:
-            raise InputError("the optimiser's numbers change from step to step; set cuda_graph to false")
-        tree_map(lambda own, new: own.copy_(new) if isinstance(own, Tensor) else own, self.arguments, arguments)
-        graph.replay()
-        # A replay changes weights behind autograd's back; who keeps something made from them looks at the version.
-        torch.autograd.graph.increment_version(self.weights)
-        return self.loss.clone()
+        with torch.cuda.device(self.device):
+            if self.done <= _WARM_UP:
+                return self._on_side_stream(*arguments)
+            graph = self.graph = self.graph or self._record(*arguments)
+            self._check(arguments)
+            tree_map(lambda own, new: own.copy_(new) if isinstance(own, Tensor) else own, self.arguments, arguments)
+            graph.replay()
+            # A replay changes weights behind autograd's back; who keeps something made from them asks for the version.
+            torch.autograd.graph.increment_version(self.weights)
+            return self.loss.clone()
 
     def _on_side_stream(self, *arguments: Any) -> Tensor:
         """Take an ordinary step: what is made on first use, such as momentum, must exist before recording."""
@@ -120,9 +128,10 @@ class _GraphedStep:
         return loss
 
     def _record(self, *arguments: Any) -> torch.cuda.CUDAGraph:
-        for group in self.optimizer.param_groups:
-            # A tensor is read anew by each replay; schedulers fill it in place.
-            group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(group["params"][0].device)
+        # A tensor is read anew by each replay; schedulers fill it in place.
+        self.rates = [torch.tensor(float(group["lr"]), device=self.device) for group in self.optimizer.param_groups]
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
         self.constants = _constants(self.optimizer)
         self.arguments = tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, arguments)
         graph = torch.cuda.CUDAGraph()
@@ -130,17 +139,23 @@ class _GraphedStep:
             self.loss = self.step(*self.arguments)
         return graph
 
+    def _check(self, arguments: tuple[Any, ...]) -> None:
+        groups = self.optimizer.param_groups
+        same_rates = all(group["lr"] is rate for group, rate in zip(groups, self.rates, strict=True))
+        if not same_rates or _constants(self.optimizer) != self.constants:
+            raise InputError(
+                "the optimiser's numbers change in a way that a graph cannot follow; set cuda_graph to false"
+            )
+        if _shapes(arguments) != _shapes(self.arguments):
+            raise InputError("batches of different sizes; let the loader drop the last one, or set cuda_graph to false")
+
+
+def _shapes(arguments: tuple[Any, ...]) -> list[torch.Size]:
+    return [leaf.shape for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+
 
 def _constants(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     return [
         {name: value for name, value in group.items() if name not in ("params", "lr", "initial_lr")}
         for group in optimizer.param_groups
     ]
-
-
-def _follow_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Give what the optimiser keeps of each weight, after resuming, that weight's order in memory."""
-    for weight, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                state[name] = torch.empty_like(weight).copy_(value)

@@ -78,8 +78,8 @@ PAPERS = {
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_an_organ_beyond_the_first_costs_less_than_a_tenth_of_the_first(name):
-    """At the papers' sizes, with a support slice of its own; counted without computing anything."""
+def test_an_organ_beyond_the_first_takes_less_than_a_tenth_of_the_operations(name):
+    """Of convolutions and products, at the papers' sizes, its support encoded already; nothing is computed."""
     build, size = PAPERS[name]
     with torch.device("meta"):
         network = build().eval()

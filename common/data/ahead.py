@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -23,10 +24,15 @@ class ReadAheadDataset(Dataset):
     def __init__(self, data: Sequence[Any], transform: Callable[..., Any] | None = None, ahead: int = 1) -> None:
         super().__init__(data, transform)
         self.ahead = ahead
-        self._prepared: dict[int, Future[Any]] = {}
+        self._prepared: dict[tuple[int, int], Future[Any]] = {}
 
     def _transform(self, index: int) -> Any:
-        for number in [index, *range(index + 1, min(index + 1 + self.ahead, len(self)))]:
-            if number not in self._prepared:
-                self._prepared[number] = in_background(super()._transform, number)
-        return self._prepared.pop(index).result()
+        # Named by the process too: a forked one inherits the dictionary, not the thread that would fill it.
+        wanted = [
+            (os.getpid(), number) for number in [index, *range(index + 1, min(index + 1 + self.ahead, len(self)))]
+        ]
+        self._prepared = {name: item for name, item in self._prepared.items() if name in wanted}
+        for name in wanted:
+            if name not in self._prepared:
+                self._prepared[name] = in_background(super()._transform, name[1])
+        return self._prepared.pop(wanted[0]).result()

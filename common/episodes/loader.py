@@ -32,7 +32,7 @@ class EpisodeLoader(EpisodeStream):
         min_area_rule, excluded_labels: which slice pairs are drawn, see `find_candidates`.
         swap_probability, gamma_target, geometry_target: see `EpisodeStream`.
         pack_dir, cache_bytes: slices that take more than `cache_bytes` are packed in this folder and read from there,
-            see `SliceStore`; None: they are always held in memory.
+            see `SliceStore.build`; None: they are always held in memory.
 
     Raises:
         InputError: an option is out of its range.

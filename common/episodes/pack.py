@@ -88,9 +88,12 @@ def pack_volumes(
         OSError: the folder cannot be written.
     """
     if folder is None:
-        volumes = list(_read(dataset))
-        images = np.concatenate([volume.image for volume in volumes])
-        return Pack(images, np.concatenate([volume.supervoxels for volume in volumes]), **_index(volumes))
+        volumes, images, supervoxels = [], [], []
+        for volume in _read(dataset):
+            images.append(volume.image)
+            supervoxels.append(volume.supervoxels)
+            volumes.append(_without_slices(volume))
+        return Pack(_join(images), _join(supervoxels), **_index(volumes))
     folder = Path(folder).expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if key is not None and (folder / _name(key)).is_dir():
@@ -206,6 +209,22 @@ def _index(volumes: Sequence[_Volume]) -> dict[str, Any]:
     }
 
 
+def _without_slices(volume: _Volume) -> _Volume:
+    """Keep what the index needs; a copy of nothing, because a view would keep the slices in memory."""
+    return volume._replace(image=volume.image[:0].copy(), supervoxels=volume.supervoxels[:0].copy())
+
+
+def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate arrays, letting go of each one once it is copied."""
+    joined = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    end = len(joined)
+    while parts:
+        part = parts.pop()
+        joined[end - len(part) : end] = part
+        end -= len(part)
+    return joined
+
+
 def _name(key: str) -> str:
     return hashlib.sha256(f"pack {VERSION} {key}".encode()).hexdigest()[:40]
 
@@ -224,8 +243,7 @@ def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
             digest.update(repr(about).encode())
             digest.update(volume.image.data)
             digest.update(volume.supervoxels.data)
-            # A copy of nothing: a view would keep the volume in memory.
-            written.append(volume._replace(image=volume.image[:0].copy(), supervoxels=volume.supervoxels[:0].copy()))
+            written.append(_without_slices(volume))
     description = _index(written)
     for name in ("occurrences", "labels"):
         np.save(folder / f"{name}.npy", description.pop(name))

@@ -42,19 +42,27 @@ class SliceStore:
     ) -> SliceStore:
         """Pack a dataset, in memory if it takes no more than `cache_bytes`, else in `pack_dir`; see `pack_volumes`.
 
+        Under `torch.distributed` the first rank packs, the others wait and open what it wrote.
+
         Args:
             dataset: its `fill()`, if it has one, is called first; its `key()` names its content.
             pack_dir: folder of packs; None: always in memory.
             device: where batches are wanted.
-            cache_bytes: see above.
+            cache_bytes: of each process.
         """
         fill, key = getattr(dataset, "fill", None), getattr(dataset, "key", None)
         if fill is not None:
             fill()
-        fits = len(dataset) == 0 or len(dataset) * packed_bytes(dataset[0]) <= cache_bytes
-        if pack_dir is None or fits:
+        if pack_dir is None or _fits(dataset, cache_bytes):
             return cls(pack_volumes(dataset), device, cache_bytes)
-        return cls(pack_volumes(dataset, pack_dir, key() if key is not None else None), device, cache_bytes)
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        first = not distributed or torch.distributed.get_rank() == 0
+        if not first:
+            torch.distributed.barrier()
+        pack = pack_volumes(dataset, pack_dir, key() if key is not None else None)
+        if distributed and first:
+            torch.distributed.barrier()
+        return cls(pack, device, cache_bytes)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,6 +84,16 @@ class SliceStore:
             return self.images.index_select(0, index), self.supervoxels.index_select(0, index)
         images, supervoxels = self.images.index_select(0, index), self.supervoxels.index_select(0, index)
         return send(images, self.device), send(supervoxels, self.device)
+
+
+def _fits(dataset: Sequence[Mapping[str, Any]], cache_bytes: int) -> bool:
+    """Tell whether a dataset packs into so many bytes; reads no more of it than that."""
+    total = 0
+    for index in range(len(dataset)):
+        total += packed_bytes(dataset[index])
+        if total > cache_bytes:
+            return False
+    return True
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

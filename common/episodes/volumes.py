@@ -43,7 +43,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         gamma_target, geometry_target, swap_probability: see `EpisodeStream`.
         excluded_labels: no window holds a voxel of these label values, and slices around it that do are 0 (setting 2).
         pack_dir, cache_bytes: volumes that take more than `cache_bytes` are packed in this folder and read from there,
-            see `SliceStore`; None: they are always held in memory.
+            see `SliceStore.build`; None: they are always held in memory.
 
     Raises:
         InputError: an option is out of its range.

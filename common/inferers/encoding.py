@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
-from torch.fx.proxy import TraceError
 
 from ..networks import FewShotSegmenter
 from ..networks.layout import is_convolution, prefer_channels_last
 from ..precision import check_precision, computes_in_bfloat16
+
+logger = logging.getLogger(__name__)
 
 
 class Encoding:
@@ -67,7 +69,8 @@ def fold(encoder: nn.Module) -> nn.Module:
         encoder: in evaluation mode; maps images ``(N, 1, *S)`` to features ``(N, F, *s)``.
 
     Raises:
-        TraceError: its forward pass depends on its input, so that it cannot be followed.
+        Exception: of any kind, where the forward pass cannot be followed, because it depends on its input or is
+            compiled.
     """
     folded = fuse(encoder)
     prefer_channels_last(folded)
@@ -96,7 +99,8 @@ def _fold_if_possible(encoder: nn.Module) -> nn.Module | None:
     """Fold an encoder; None if that cannot be, or if layers other than convolutions have weights of their own."""
     try:
         folded = fold(encoder)
-    except TraceError:
+    except Exception as error:  # whatever a forward pass does that tracing cannot follow
+        logger.info("the encoder cannot be folded, bfloat16 by autocast instead: %s", error)
         return None
     weighted = [module for module in folded.modules() if next(module.parameters(recurse=False), None) is not None]
     return folded if all(is_convolution(module) for module in weighted) else None

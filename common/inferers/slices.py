@@ -22,8 +22,8 @@ class FewShotInferer(Inferer):
         protocol: ``ep1``, ``ep2`` or ``k<number>``, see ``named_protocol``.
         shots: support slices per chunk and support volume.
         chunk_rule: ``adnet`` or ``alpnet``, see ``Protocol``.
-        batch_size: slices per encoder call, see ``Encoding``, and query slices per scoring call, which takes all organs
-            at once; None: what suits the device.
+        batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once; None:
+            what ``Encoding`` finds to suit the device, and 8.
         precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
     """
 

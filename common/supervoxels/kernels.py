@@ -92,8 +92,8 @@ def renumber_by_size(members: Numbers, forest: Forest, min_size: int) -> int:
     """Number components anew, from 0 up, and return how many there are: the length of the forest from now on.
 
     Args:
-        members: component of each voxel, ``(voxels,)``; changed in place, closed components of ``min_size`` voxels
-            and more are marked.
+        members: component of each voxel, ``(voxels,)``; changed in place, components of ``min_size`` voxels and more
+            are marked closed.
         forest: ``(components,)``, changed in place.
         min_size: voxels.
     """

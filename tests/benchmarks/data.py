@@ -10,15 +10,19 @@ from torch.nn import functional as F
 from tests.benchmarks.measure import DEVICE
 
 
-def query_with_support(size: tuple[int, int, int], organs: int, shots: int = 1) -> MetaTensor:
+def query_with_support(
+    size: tuple[int, int, int], organs: int, shots: int = 1, support_depth: int | None = None
+) -> MetaTensor:
     """A smooth random query ``(1, 1, *size)`` whose meta holds one support volume; every organ on slices of its own."""
-    query, support = smooth(size, seed=0), smooth(size, seed=1)
-    label = torch.zeros(1, *size, device=DEVICE)
-    depth = size[2] // organs
+    depth = support_depth or size[2]
+    query, support = smooth(size, seed=0), smooth((*size[:2], depth), seed=1)
+    label = torch.zeros(1, *size[:2], depth, device=DEVICE)
+    drawn = depth // organs
+    if drawn < shots:
+        raise ValueError(f"{depth} support slices are too few for {organs} organs on {shots} slices each")
     for organ in range(organs):
         x, y = size[0] * (organ % 4) // 4, size[1] * (organ // 4 % 4) // 4
-        drawn = slice(organ * depth, max(organ * depth + shots, (organ + 1) * depth))
-        label[0, x : x + size[0] // 4, y : y + size[1] // 4, drawn] = organ + 1
+        label[0, x : x + size[0] // 4, y : y + size[1] // 4, organ * drawn : (organ + 1) * drawn] = organ + 1
     meta = {"support_image": [support[0]], "support_label": [label], "support_organs": torch.arange(1, organs + 1)}
     return MetaTensor(query, meta=meta)
 

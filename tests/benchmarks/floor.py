@@ -16,7 +16,7 @@ COPIED = 2**32 if CUDA else 2**29  # bytes
 
 def measure() -> dict[str, Any]:
     """Operations per second of matrix products, bytes per second read and written by a copy."""
-    products, functions = {}, {}
+    functions = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         left, right = (torch.randn(SIDE, SIDE, device=DEVICE).to(dtype) for _ in range(2))
         functions[name] = lambda left=left, right=right: torch.matmul(left, right)

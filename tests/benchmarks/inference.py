@@ -44,7 +44,7 @@ def measure(bundle: str, depth: int, rounds: int = ROUNDS, **settings: Any) -> d
         return inferer(queries[organs], network)
 
     encodings = {precision: Encoding(precision, inferer.encode.batch_size) for precision in ("float32", "auto")}
-    flow = naive_slices if len(size) == 3 and hasattr(inferer, "pair_slices") else naive_volume
+    flow = naive_slices if hasattr(inferer, "pair_slices") else naive_volume
     functions = {"naive": lambda: flow(network, inferer, queries[ORGANS])}
     for precision in encodings:
         for organs in queries:

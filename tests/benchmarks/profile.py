@@ -9,7 +9,7 @@ from typing import Any
 from torch.profiler import ProfilerActivity, profile
 
 from tests.benchmarks.measure import CUDA
-from tests.benchmarks.training import FLOWS, _train, _trainer
+from tests.benchmarks.training import FLOWS, make_trainer, train
 
 STEPS = 20 if CUDA else 2
 KERNELS = 10
@@ -20,10 +20,10 @@ def measure() -> list[dict[str, Any]]:
     configs, own = FLOWS["fast"]
     # A replayed graph hides which step a kernel is of, not which kernel it is.
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _trainer("adnet", configs, STEPS, folder, **own)
-        _train(trainer)
+        trainer = make_trainer("adnet", configs, STEPS, folder, **own)
+        train(trainer)
         with profile(activities=[ProfilerActivity.CUDA if CUDA else ProfilerActivity.CPU]) as found:
-            _train(trainer)
+            train(trainer)
     events = found.key_averages()
     times = {event.key: event.self_device_time_total if CUDA else event.self_cpu_time_total for event in events}
     calls = {event.key: event.count for event in events}

@@ -21,12 +21,12 @@ from tests.benchmarks.inference import settle
 from tests.benchmarks.measure import peak_bytes, spread, status, take_turns
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "adnet"
-PLANE, DEPTH, ROUNDS = (256, 256), 12, 3
+PLANE, DEPTH, SUPPORT_DEPTH, ROUNDS = (256, 256), 12, 26, 3
 STUDIES = (10, 100, 1000)
 
 
 def measure() -> dict[str, Any]:
-    """One table for each kind of work; one slice, organ or shot more or less changes nothing else."""
+    """One table for each kind of work; the support volume stays the same."""
     parser = bundle_workflow(BUNDLE, ["inference", "cpu_chaos_t2"], kind="infer").parser
     network, inferer = (parser.get_parsed_content(name) for name in ("network", "inferer"))
     settle(network, query_with_support((*PLANE, DEPTH), 1))
@@ -47,7 +47,7 @@ def measure() -> dict[str, Any]:
 def _segment(
     network: torch.nn.Module, inferer: Any, name: str, value: int, depth: int, organs: int, shots: int
 ) -> dict[str, Any]:
-    query = query_with_support((*PLANE, depth), organs, shots)
+    query = query_with_support((*PLANE, depth), organs, shots, SUPPORT_DEPTH)
     inferer.shots = shots
     inferer.use_protocol("ep2")
     encode, encoded = inferer.encode, []

@@ -38,15 +38,15 @@ def measure(bundle: str, steps: int, rounds: int = ROUNDS, **settings: Any) -> d
     """
     with tempfile.TemporaryDirectory() as folder:
         trainers = {
-            name: _trainer(bundle, configs, steps, folder, **{**settings, **own})
+            name: make_trainer(bundle, configs, steps, folder, **{**settings, **own})
             for name, (configs, own) in FLOWS.items()
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # schedules are driven further than they were made for
             seconds = take_turns(
-                {name: lambda trainer=trainer: _train(trainer) for name, trainer in trainers.items()}, rounds
+                {name: lambda trainer=trainer: train(trainer) for name, trainer in trainers.items()}, rounds
             )
-            memory = {name: peak_bytes(lambda t=trainer: _train(t)) for name, trainer in trainers.items()}
+            memory = {name: peak_bytes(lambda t=trainer: train(t)) for name, trainer in trainers.items()}
         loaders = {name: trainer.data_loader for name, trainer in trainers.items()}
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def measure(bundle: str, steps: int, rounds: int = ROUNDS, **settings: Any) -> d
     }
 
 
-def _trainer(bundle: str, configs: list[str], steps: int, folder: str, **settings: Any) -> SupervisedTrainer:
+def make_trainer(bundle: str, configs: list[str], steps: int, folder: str, **settings: Any) -> SupervisedTrainer:
     values = {**merged_config(BUNDLES / bundle, configs), **settings}
     places = {name: f"{folder}/{name}" for name in ("ckpt_dir", "output_dir", "cache_dir")}
     own = {
@@ -89,7 +89,7 @@ def _trainer(bundle: str, configs: list[str], steps: int, folder: str, **setting
     return trainer
 
 
-def _train(trainer: SupervisedTrainer) -> None:
+def train(trainer: SupervisedTrainer) -> None:
     """Go on for one epoch."""
     trainer.state.max_epochs += 1
     trainer.run()

@@ -56,8 +56,9 @@ def test_bfloat16_learns_as_float32_does(train):
     settings = {"learning_rate": 0.001, "episodes_per_epoch": 100}
     plain, fast = train("adnet", **settings), train("adnet", "fast", precision="bfloat16", **settings)
     assert not torch.equal(plain[:1], fast[:1])
-    assert (plain[:3] - fast[:3]).abs().max() < 0.1
-    assert (plain[-50:].mean() - fast[-50:].mean()).abs() < 0.1 < plain[:10].mean() - plain[-50:].mean()
+    assert (plain[0] - fast[0]).abs() < 0.1
+    for losses in (plain, fast):
+        assert losses[-50:].mean() < losses[:10].mean() - 0.3
 
 
 @pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
@@ -68,6 +69,23 @@ def test_resuming_is_exact(bundle, train, tmp_path):
     next((tmp_path / "ckpt_dir").glob("checkpoint_*.pt")).unlink()
     assert torch.equal(train(bundle, "fast", stop=12, **settings), whole[:12])
     assert torch.equal(train(bundle, "fast", resume=True, **settings), whole[10:])
+
+
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
+@pytest.mark.parametrize("overlays", [([], ["fast"]), (["fast"], [])], ids=["plain-fast", "fast-plain"])
+def test_either_step_continues_what_the_other_began(bundle, overlays, train):
+    """A checkpoint also holds how its run computed, and the order in memory of what the optimiser keeps."""
+    settings = {
+        "max_epochs": 2,
+        "episodes_per_epoch": 10,
+        "save_interval": 10,
+        "learning_rate": 0.001,
+        **DOUBLE,
+        "precision": "float32",
+    }
+    began = train(bundle, *overlays[0], stop=12, **settings)
+    whole = torch.cat([began[:10], train(bundle, *overlays[1], resume=True, **settings)])
+    torch.testing.assert_close(whole, train(bundle, **settings), atol=1e-8, rtol=1e-8)
 
 
 @pytest.mark.gpu

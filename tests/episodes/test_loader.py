@@ -202,6 +202,26 @@ def test_disk_and_memory_agree(loader, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1 and not (tmp_path / "unused").exists()
 
 
+def test_a_pack_is_found_again_by_the_name_of_the_content(volumes, tmp_path):
+    class Named(list):
+        read, name = 0, "content"
+
+        def __getitem__(self, index):
+            self.read += 1
+            return super().__getitem__(index)
+
+        def key(self):
+            return self.name
+
+    options = {"pack_dir": tmp_path, "cache_bytes": 0, "min_area": 1}
+    first, again, other = Named(volumes), Named(volumes), Named(volumes[::-1])
+    other.name = "other content"
+    batches = [EpisodeLoader(dataset, **options).episodes(range(4)) for dataset in (first, again, other)]
+    assert equal(batches[0], batches[1]) and not equal(batches[0], batches[2])
+    assert first.read > len(volumes) and again.read == 1  # one look tells that they do not fit
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -83,6 +83,12 @@ def test_an_encoder_that_cannot_be_folded_runs_in_bfloat16_all_the_same():
     assert network.encoder.features.dtype == torch.bfloat16
 
 
+def test_a_scripted_network_runs_in_bfloat16_too(segmenter):
+    scripted, encode = torch.jit.script(segmenter), Encoding("bfloat16")
+    features, reference = encode(scripted, IMAGES), segmenter.encode(IMAGES)
+    assert (features - reference).abs().mean() < 0.02 * reference.abs().mean()
+
+
 def test_batches_are_halved_until_they_fit_the_memory(monkeypatch, segmenter):
     sizes = []
 
