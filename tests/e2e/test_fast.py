@@ -75,14 +75,8 @@ def test_resuming_is_exact(bundle, train, tmp_path):
 @pytest.mark.parametrize("overlays", [([], ["fast"]), (["fast"], [])], ids=["plain-fast", "fast-plain"])
 def test_either_step_continues_what_the_other_began(bundle, overlays, train):
     """A checkpoint also holds how its run computed, and the order in memory of what the optimiser keeps."""
-    settings = {
-        "max_epochs": 2,
-        "episodes_per_epoch": 10,
-        "save_interval": 10,
-        "learning_rate": 0.001,
-        **DOUBLE,
-        "precision": "float32",
-    }
+    settings = {"max_epochs": 2, "episodes_per_epoch": 10, "save_interval": 10, "val_interval": 9}
+    settings |= {"learning_rate": 0.001, "precision": "float32", **DOUBLE}
     began = train(bundle, *overlays[0], stop=12, **settings)
     whole = torch.cat([began[:10], train(bundle, *overlays[1], resume=True, **settings)])
     torch.testing.assert_close(whole, train(bundle, **settings), atol=1e-8, rtol=1e-8)
