@@ -150,10 +150,23 @@ def local_scores(
     Returns:
         Scores of background and foreground ``(B, 2, *s)``.
     """
-    local = alpha * cosine_similarity(query_features, prototypes)
-    whole = alpha * cosine_similarity(query_features, class_prototypes)
-    counted = torch.cat([foreground, torch.ones_like(whole.flatten(2)[:, :, 0], dtype=torch.bool)], dim=1)
-    return torch.stack([fuse(local, background), fuse(torch.cat([local, whole], dim=1), counted)], dim=1)
+    whole = torch.ones_like(class_prototypes[:, :, 0], dtype=torch.bool)
+    counted = torch.stack([torch.cat([background, ~whole], 1), torch.cat([foreground, whole], 1)], dim=1)
+    prototypes = torch.cat([prototypes, class_prototypes], dim=1)
+    if alpha > 40:  # the exponentials below could vanish
+        similarity = alpha * cosine_similarity(query_features, prototypes)
+        return torch.stack([fuse(similarity, counted[:, 0]), fuse(similarity, counted[:, 1])], dim=1)
+    # One exponential serves both classes, relative to the greatest value that a cosine can have, and their sums are
+    # products. Strips of places stay in a CPU's cache; all similarities of a volume would take gigabytes.
+    members = counted.to(query_features.dtype)
+    directions = F.normalize(query_features.flatten(2), dim=1, eps=1e-8)
+    scaled = alpha * F.normalize(prototypes, dim=2, eps=1e-8)
+    scores = []
+    for strip in directions.split(max(1024, (1 << 20) // prototypes.shape[1]), dim=2):
+        similarity = torch.matmul(scaled, strip)
+        weights = torch.exp(similarity - alpha)
+        scores.append(torch.matmul(members, weights * similarity) / torch.matmul(members, weights))
+    return torch.cat(scores, dim=2).unflatten(2, query_features.shape[2:])
 
 
 def cosine_similarity(features: Tensor, prototypes: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from common.prototypes import (
     cell_average,
     cosine_similarity,
     fuse,
+    local_scores,
     masked_average,
     resize_adjoint,
     resize_mask,
@@ -151,6 +152,25 @@ def test_fusion_has_no_nan_gradient_where_prototypes_do_not_count():
     fuse(similarity, torch.tensor([[True, False, False, True], [False, True, False, False]])).sum().backward()
     assert similarity.grad.isfinite().all()
     assert similarity.grad[1, 2].abs().sum() == 0
+
+
+@pytest.mark.parametrize("alpha", [20.0, 40.0, 60.0])
+def test_local_scores_are_those_of_the_softmax(alpha):
+    """For more places than one strip holds, and where a class has nothing alike."""
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(2, 3, 50, 60, generator=generator, dtype=torch.float64)
+    prototypes = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    whole = torch.randn(2, 2, 3, generator=generator, dtype=torch.float64)
+    query[0, :, 0, 0], prototypes[0] = -prototypes[0, 0], prototypes[0, 0]
+    foreground = torch.tensor([[True, True, False, False, False], [False] * 5])
+    background = torch.tensor([[False, False, True, False, False], [True] * 5])
+    scores = local_scores(query, prototypes, foreground, background, whole, alpha)
+    local, classes = (alpha * cosine_similarity(query, vectors) for vectors in (prototypes, whole))
+    counted = torch.cat([foreground, torch.ones(2, 2, dtype=torch.bool)], 1)
+    expected = torch.stack([fuse(local, background), fuse(torch.cat([local, classes], 1), counted)], 1)
+    torch.testing.assert_close(scores, expected, atol=1e-9, rtol=1e-9)
+    single = local_scores(query.float(), prototypes.float(), foreground, background, whole.float(), alpha)
+    torch.testing.assert_close(single.double(), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_masks_are_resized_by_their_central_pixels():
