@@ -33,13 +33,15 @@ def relabel_foreground(labels: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.i
     segment like any other and keeps its place: ids ascend with the labels.
 
     Args:
-        labels: integers ``(*S)``.
+        labels: integers from 0 up ``(*S)``.
         mask: ``(*S)``.
 
     Returns:
         Ids ``(*S)``.
     """
     ids = np.zeros(labels.shape, np.int32)
-    _, inverse = np.unique(labels[mask], return_inverse=True)
-    ids[mask] = inverse + 1
+    inside = labels[mask]
+    present = np.zeros(inside.max(initial=-1) + 1, bool)
+    present[inside] = True
+    ids[mask] = np.cumsum(present)[inside]
     return ids
