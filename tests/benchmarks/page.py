@@ -91,9 +91,8 @@ def _inference(parts: Sequence[dict[str, Any]], rate: float) -> str:
             ]
         )
         notes.append(
-            f"{found['bundle']}: {found['naive_pixels_that_differ']} pixels of the naive masks differ from the float32 "
-            f"ones ({found['foreground']:.0%} foreground); Dice of both precisions "
-            f"{found['dice_of_precisions']:.3f}"
+            f"{found['bundle']}: {found['naive_pixels_that_differ']} pixels "
+            f"({found['foreground']:.0%} are foreground), Dice {found['dice_of_precisions']:.3f}"
         )
     head = ["", "naive, 4 organs", "float32, 4 organs", "naive / float32", "auto, 4 organs", "naive / auto"]
     head += ["auto, 1 organ", "auto / floor", "peak MB, float32 and auto"]
@@ -101,7 +100,8 @@ def _inference(parts: Sequence[dict[str, Any]], rate: float) -> str:
         "Networks of the papers' size with random weights, and for ADNet a threshold that cuts the scan in two: masks "
         "with\nlong ragged borders, which agree least. Trained networks: [speed.md](speed.md).\n"
     )
-    return f"{intro}\n{_table(head, rows)}\n{'; '.join(notes)}.\n"
+    note = "Pixels of the masks that differ between naive and float32, and least Dice of float32 and auto: "
+    return f"{intro}\n{_table(head, rows)}\n{note}{'; '.join(notes)}.\n"
 
 
 def _training(parts: Sequence[dict[str, Any]], rate: float) -> str:
