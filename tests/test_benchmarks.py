@@ -13,7 +13,7 @@ from tests.e2e.tiny import SMALL, SMALL_TRAINING
 @pytest.mark.parametrize("bundle", SMALL)
 def test_naive_flow_gives_the_same_masks(bundle, own_scripts):
     found = inference.measure(bundle, depth=4, rounds=1, **SMALL[bundle])
-    assert found["naive_pixels_that_differ"] <= 2  # on the threshold, where the order of a sum decides
+    assert found["naive_pixels_that_differ"] <= 4  # on the threshold, where the order of a sum decides
     assert bundle != "adnet" or 0.2 < found["foreground"] < 0.8
     assert found["dice_of_precisions"] > 0.9
     assert found["operations"] > 0
