@@ -58,6 +58,7 @@ def segment(
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
     confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
+    precision: Annotated[str, typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = "auto",
 ) -> None:
     """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
     overrides: dict[str, Any] = {
@@ -66,6 +67,7 @@ def segment(
         "image": image,
         "output_dir": str(output_dir),
         "confidence": confidence,
+        "precision": precision,
     }
     if checkpoint is not None:
         overrides["checkpoint"] = str(checkpoint)
