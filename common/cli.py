@@ -58,7 +58,7 @@ def segment(
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
     confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
-    precision: Annotated[str, typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
 ) -> None:
     """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
     overrides: dict[str, Any] = {
@@ -67,7 +67,6 @@ def segment(
         "image": image,
         "output_dir": str(output_dir),
         "confidence": confidence,
-        "precision": precision,
     }
     if checkpoint is not None:
         overrides["checkpoint"] = str(checkpoint)
@@ -76,6 +75,8 @@ def segment(
     if query_slices is not None:
         overrides["query_slices"] = _integers(query_slices, "--query-slices")
         overrides["protocol"] = "ep1"
+    if precision is not None:
+        overrides["precision"] = precision
     _run(bundle, ["inference"], config, "infer", overrides)
 
 

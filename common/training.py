@@ -62,14 +62,14 @@ class FastUpdate:
         return {CommonKeys.IMAGE: image, CommonKeys.LABEL: label, CommonKeys.LOSS: loss}
 
     def _prepare(self, engine: SupervisedTrainer) -> Callable[..., Tensor]:
-        device, network = torch.device(engine.state.device), engine.network
-        alone = not isinstance(network, DistributedDataParallel)
-        segmenter: Any = network if alone else network.module
-        segmenter.trains_in_bfloat16 = computes_in_bfloat16(self.precision, device)
         if engine.amp or engine.accumulation_steps > 1:
             raise InputError(
                 "FastUpdate knows neither amp nor accumulation_steps; set precision and batch_size instead"
             )
+        device, network = torch.device(engine.state.device), engine.network
+        alone = not isinstance(network, DistributedDataParallel)
+        segmenter: Any = network if alone else network.module
+        segmenter.trains_in_bfloat16 = computes_in_bfloat16(self.precision, device)
         if alone:
             prefer_channels_last(network)
             follow_weights(engine.optimizer)

@@ -108,7 +108,8 @@ class FewShotInferer(Inferer):
         for rows in self._batches(pairs):
             # Each pair of query slice and support slices is related once, whichever organs share it.
             unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
-            rows, place = rows[place.argsort(stable=True)], place.sort().values
+            place, order = place.sort(stable=True)
+            rows = rows[order]
             related_query, related_support = segmenter.relate(
                 query_features[torch.searchsorted(query_slices, unique[:, 0].contiguous())],
                 support_features[torch.searchsorted(support_slices, unique[:, 1:].contiguous())],

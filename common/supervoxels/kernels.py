@@ -72,19 +72,15 @@ def join_equal(image: Floats, multipliers: Floats, forest: Forest, bound: float)
 @_compiled
 def renumber_by_threshold(members: Numbers, forest: Forest, inner: Floats, scale: float, level: float) -> int:
     """Number components anew, see `renumber_by_size`; closed are those whose threshold is not above ``level``."""
-    numbers = np.empty(forest.size, np.uint32)
-    count = 0
+    closed = np.zeros(forest.size, np.bool_)
     for component in range(forest.size):
         if forest[component] < 0:
-            numbers[component] = count
-            if _threshold(forest, inner, scale, component) <= level:
-                numbers[component] |= _CLOSED
-            count += 1
+            closed[component] = _threshold(forest, inner, scale, component) <= level
+    numbers = _number_roots(forest, closed)
     for component in range(forest.size):
         if forest[component] < 0:
             inner[numbers[component] & _NUMBER] = inner[component]
-    _renumber(members, forest, numbers)
-    return count
+    return _renumber(members, forest, numbers)
 
 
 @_compiled
@@ -97,30 +93,38 @@ def renumber_by_size(members: Numbers, forest: Forest, min_size: int) -> int:
         forest: ``(components,)``, changed in place.
         min_size: voxels.
     """
+    return _renumber(members, forest, _number_roots(forest, -forest >= min_size))
+
+
+@_compiled
+def _number_roots(forest: Forest, closed: NDArray[np.bool_]) -> Numbers:
+    """Give the roots numbers in order, closed ones with the mark; other entries have none yet."""
     numbers = np.empty(forest.size, np.uint32)
     count = 0
     for component in range(forest.size):
         if forest[component] < 0:
             numbers[component] = count
-            if -forest[component] >= min_size:
+            if closed[component]:
                 numbers[component] |= _CLOSED
             count += 1
-    _renumber(members, forest, numbers)
-    return count
+    return numbers
 
 
 @_compiled
-def _renumber(members: Numbers, forest: Forest, numbers: Numbers) -> None:
-    """Bring members and forest to new numbers, which the roots have already got."""
+def _renumber(members: Numbers, forest: Forest, numbers: Numbers) -> int:
+    """Bring members and forest to new numbers, which the roots have already got; return how many roots there are."""
     for component in range(forest.size):
         if forest[component] >= 0:
             numbers[component] = numbers[_find(forest, component)]
     for voxel in range(members.size):
         members[voxel] = numbers[members[voxel] & _NUMBER]
+    count = 0
     # New numbers are not greater than old ones: nothing is overwritten that is still needed.
     for component in range(forest.size):
         if forest[component] < 0:
-            forest[numbers[component] & _NUMBER] = forest[component]
+            forest[count] = forest[component]
+            count += 1
+    return count
 
 
 @_compiled

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.metrics import compute_dice
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -64,7 +65,7 @@ def measure(bundle: str, depth: int, rounds: int = ROUNDS, **settings: Any) -> d
         "operations": counter.get_total_flops(),
         "naive_pixels_that_differ": int((masks[0] != masks[1]).sum()),
         "foreground": float(masks[1].float().mean()),
-        "dice_of_precisions": min(dice(one, other) for one, other in zip(masks[1], masks[2], strict=True)),
+        "dice_of_precisions": float(compute_dice(masks[2][None], masks[1][None], ignore_empty=False).min()),
     }
 
 
@@ -110,12 +111,6 @@ def settle(network: Any, query: Tensor) -> None:
             mask[..., : mask.shape[-2] // 4, : mask.shape[-1] // 4] = 1
             scores = network.segment(features, features[:, None], mask)
             network.threshold -= (scores[:, 1] - scores[:, 0]).median() / network.kappa
-
-
-def dice(one: Tensor, other: Tensor) -> float:
-    """Overlap of two masks, 1 where both are empty."""
-    total = int(one.sum() + other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0
 
 
 def _is_plane(network: nn.Module) -> bool:

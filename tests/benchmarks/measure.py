@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+
+from common.episodes.stream import EpisodeStream
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -33,6 +36,11 @@ def seconds_of(function: Callable[[], Any]) -> float:
     if CUDA:
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def seconds_of_episodes(loader: EpisodeStream, count: int = 200) -> dict[str, float]:
+    """Time the first episodes one by one."""
+    return spread([seconds_of(partial(loader.episodes, [number])) for number in range(count)])
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from common.episodes import EpisodeLoader
 from common.workflow import bundle_workflow
 from tests.benchmarks.data import query_with_support, smooth
 from tests.benchmarks.inference import settle
-from tests.benchmarks.measure import peak_bytes, spread, status, take_turns
+from tests.benchmarks.measure import peak_bytes, seconds_of_episodes, status, take_turns
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "adnet"
 PLANE, DEPTH, SUPPORT_DEPTH, ROUNDS = (256, 256), 12, 26, 3
@@ -93,12 +93,9 @@ def _train(count: int) -> dict[str, Any]:
         loader = EpisodeLoader(Studies(count), pack_dir=folder, cache_bytes=0, min_area=100)
         loader.episodes([0])
         held = status("RssAnon") - before
-        seconds = [
-            take_turns({"episode": lambda i=i: loader.episodes([i])}, 1, warm_up=0)["episode"]["median"]
-            for i in range(200)
-        ]
+        seconds = seconds_of_episodes(loader)
         packed = sum(path.stat().st_size for path in Path(folder).rglob("*.npy"))
-        return {"studies": count, "packed_bytes": packed, "held_bytes": held, "episode_seconds": spread(seconds)}
+        return {"studies": count, "packed_bytes": packed, "held_bytes": held, "episode_seconds": seconds}
 
 
 if __name__ == "__main__":

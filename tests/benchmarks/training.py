@@ -14,7 +14,7 @@ from monai.engines import SupervisedTrainer
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.workflow import bundle_workflow, merged_config
-from tests.benchmarks.measure import CUDA, peak_bytes, spread, take_turns
+from tests.benchmarks.measure import CUDA, peak_bytes, seconds_of_episodes, take_turns
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 ROUNDS = 5 if CUDA else 3
@@ -50,11 +50,7 @@ def measure(bundle: str, steps: int, rounds: int = ROUNDS, **settings: Any) -> d
         loaders = {name: trainer.data_loader for name, trainer in trainers.items()}
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        loader = loaders["naive"]
-        drawn = [
-            take_turns({"episode": lambda i=i: loader.episodes([i])}, rounds=1, warm_up=0)["episode"]["median"]
-            for i in range(200)
-        ]
+        drawn = seconds_of_episodes(loaders["naive"])
         torch.set_num_threads(threads)
         with FlopCounterMode(display=False) as counter:
             _step(trainers["naive"])
@@ -66,7 +62,7 @@ def measure(bundle: str, steps: int, rounds: int = ROUNDS, **settings: Any) -> d
             for name, found in seconds.items()
         },
         "peak_bytes": memory,
-        "episode_seconds_one_thread": spread(drawn),
+        "episode_seconds_one_thread": drawn,
         "operations_per_episode": counter.get_total_flops(),
     }
 

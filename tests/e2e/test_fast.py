@@ -1,7 +1,5 @@
 """The fast training step against the plain one: the same losses, and the same weights after resuming."""
 
-import os
-
 import pytest
 import torch
 from ignite.engine import Events
@@ -95,12 +93,15 @@ def test_graphed_steps_have_the_losses_of_launched_ones(bundle, train):
 
 
 @pytest.mark.slow
-def test_compiled_steps_have_the_losses_of_plain_ones(train):
-    """One bundle per process, as for users: the compiler remembers modules by name."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip(
-            "the compiler needs a process without other bundles: python -m pytest tests/e2e/test_fast.py -m slow"
-        )
-    settings = {"learning_rate": 0.001, "precision": "float32", **DOUBLE}
-    eager, compiled = train("adnet", "fast", **settings), train("adnet", "fast", compiled=True, **settings)
-    torch.testing.assert_close(compiled, eager, atol=1e-8, rtol=1e-8)
+def test_compiled_steps_give_the_weights_of_plain_ones(run_bundle, dataset, options, tmp_path):
+    """In a process for each, as for users: the compiler knows modules by name, and all bundles have the same names."""
+    configs = str([f"bundles/adnet/configs/{name}.yaml" for name in ("train", "fast")])
+    settings = {**SMALL_TRAINING["adnet"], "batch_size": 1, "dataset_dir": dataset, "max_epochs": 1, "val_interval": 2}
+    settings |= {"episodes_per_epoch": STEPS, "learning_rate": 0.001, "precision": "float32", **DOUBLE}
+    weights = []
+    for compiled in (False, True):
+        places = {name: tmp_path / str(compiled) / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
+        arguments = options(**settings, **places, compiled=compiled)
+        run_bundle("run", "training", "--config_file", configs, *arguments)
+        weights.append(torch.load(places["ckpt_dir"] / "model.pt", weights_only=True))
+    torch.testing.assert_close(*weights, atol=1e-8, rtol=1e-8)
