@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"FEWSHOT_DATA={value} is no folder: name the folder of real scans, or unset it")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Give `small_disk(size)`, an empty folder on a disk of that size (`"2m"`); skips where mounting is not allowed."""
+    from tests.durability import mounted_disk
+
+    with ExitStack() as mounted:
+        yield lambda size: mounted.enter_context(mounted_disk(tmp_path / f"disk-{size}", size))
 
 
 @pytest.fixture(scope="session")
