@@ -1,0 +1,93 @@
+"""Verbs that make files of other files: prepare, package, freeze, dicom-seg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .options import Bundle, Checkpoint, Overlays, split_names
+
+
+def prepare_data(
+    challenge: Annotated[str, typer.Argument(help="chaos, sabs, mscmr, visceral or folder.")],
+    input: Annotated[Path, typer.Option(help="Folder as downloaded and unpacked.")],
+    output: Annotated[Path, typer.Option(help="Dataset folder to write: imagesTr, labelsTr, dataset.json.")],
+    num_workers: Annotated[Optional[int], typer.Option(help="Processes; default: one for each core.")] = None,  # noqa: UP045
+    skip_damaged: Annotated[bool, typer.Option(help="Leave damaged scans out instead of refusing all.")] = False,
+) -> None:
+    """Make a dataset folder of a challenge's download, at the preprocessing of the papers."""
+    from ..data.adapters import prepare
+    from ..errors import guard
+
+    guard(prepare, challenge, input, output, num_workers, skip_damaged)
+
+
+def package_bundles(
+    bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045
+    output: Annotated[Path, typer.Option(help="Folder for <name>/ and <name>_v<version>.zip.")] = Path("dist"),
+    every: Annotated[bool, typer.Option("--all", help="Every bundle in the folder bundles.")] = False,
+    checkpoint: Checkpoint = None,
+    config: Overlays = "",
+    variant: Annotated[Optional[str], typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,  # noqa: UP045
+    weights_url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Where you will put the weights; {file} is their name. They are then left out."),
+    ] = None,
+    any_size: Annotated[bool, typer.Option(help="Weights of any size inside, for your own server.")] = False,
+) -> None:
+    """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
+    from ..errors import guard
+    from ..packaging.package import package_all
+
+    folders = sorted(path.parent for path in Path("bundles").glob("*/configs")) if every else bundles
+    if not folders:
+        raise typer.BadParameter("name bundle folders, or --all from the folder that holds bundles/")
+    if checkpoint is not None and len(folders) > 1:
+        raise typer.BadParameter("--checkpoint belongs to one bundle")
+    options = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant}
+    for path in guard(package_all, folders, output, **options, weights_url=weights_url, any_size=any_size):
+        print(path)
+
+
+def freeze_organ(
+    bundle: Bundle,
+    support_image: Annotated[
+        str, typer.Option("--support-image", "--support_image", help="Annotated scan; several separated by commas.")
+    ],
+    support_label: Annotated[
+        str, typer.Option("--support-label", "--support_label", help="Its label map; one drawn slice is enough.")
+    ],
+    organ: Annotated[str, typer.Option(help="Name in the dataset.json of the label map's dataset, or label value.")],
+    output: Annotated[Path, typer.Option(help="File to write: .ts for TorchScript, .onnx for ONNX.")],
+    config: Overlays = "",
+    checkpoint: Checkpoint = None,
+    onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,
+) -> None:
+    """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""
+    from ..errors import guard
+    from ..packaging.freeze import freeze
+
+    support = (support_image, support_label, organ)
+    for path in guard(freeze, bundle, *support, output, config=split_names(config), checkpoint=checkpoint, onnx=onnx):
+        print(path)
+
+
+def dicom_seg(
+    series: Annotated[Path, typer.Option(help="Folder of the DICOM series that the label map belongs to.")],
+    label: Annotated[Path, typer.Option(help="Label map on the series' grid, NIfTI.")],
+    output: Annotated[Path, typer.Option(help="DICOM-SEG to write.")],
+    names: Annotated[str, typer.Option(help='Label values and organs: "1=liver,6=left kidney"; default: all.')] = "",
+    bundle: Annotated[Optional[Path], typer.Option(help="Bundle that made the label map: names the algorithm.")] = None,  # noqa: UP045
+) -> None:
+    """Write a label map as DICOM-SEG, with coded organs and references to its series."""
+    from ..errors import guard
+
+    print(guard(_dicom_seg, series, label, output, names, bundle))
+
+
+def _dicom_seg(series: Path, label: Path, output: Path, names: str, bundle: Path | None) -> Path:
+    from ..dicom import algorithm_of, parse_names, write_segmentation
+
+    return write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle))

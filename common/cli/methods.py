@@ -1,0 +1,123 @@
+"""Verbs that run one bundle: train, evaluate, segment, statistics, supervoxels preview."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from .options import Bundle, Checkpoint, Overlays, Overrides, read_integers, read_overrides, split_names
+
+
+def train(
+    bundle: Bundle,
+    dataset_dir: Annotated[
+        str, typer.Option(help="Folder of scans, labels optional; phantom is built in.")
+    ] = "phantom",
+    config: Overlays = "",
+    resume: Annotated[bool, typer.Option(help="Continue from the newest checkpoint.")] = False,
+) -> None:
+    """Train without labels on your own scans."""
+    _run(bundle, ["train"], config, "train", {"dataset_dir": dataset_dir, "resume": resume})
+
+
+def evaluate(
+    bundle: Bundle,
+    dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
+    config: Overlays = "",
+    fold: Annotated[int, typer.Option(help="Fold whose queries are scored.")] = 0,
+) -> None:
+    """Score a trained bundle under EP1 and EP2, case by case."""
+    overlays = ",".join(part for part in (config, "evaluate") if part)
+    _run(bundle, ["train"], overlays, "train", {"dataset_dir": dataset_dir, "fold": fold})
+
+
+def segment(
+    bundle: Bundle,
+    support_image: Annotated[str, typer.Option(help="Annotated scan; several separated by commas.")],
+    support_label: Annotated[str, typer.Option(help="Its label map; one drawn slice is enough.")],
+    image: Annotated[str, typer.Option(help="Scan to segment; several separated by commas.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
+    config: Overlays = "",
+    checkpoint: Checkpoint = None,
+    organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
+    query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
+    confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
+    precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
+) -> None:
+    """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
+    overrides: dict[str, Any] = {
+        "support_image": support_image,
+        "support_label": support_label,
+        "image": image,
+        "output_dir": str(output_dir),
+        "confidence": confidence,
+    }
+    if checkpoint is not None:
+        overrides["checkpoint"] = str(checkpoint)
+    if organs is not None:
+        overrides["organs"] = read_integers(organs, "--organs")
+    if query_slices is not None:
+        overrides["query_slices"] = read_integers(query_slices, "--query-slices")
+        overrides["protocol"] = "ep1"
+    if precision is not None:
+        overrides["precision"] = precision
+    _run(bundle, ["inference"], config, "infer", overrides)
+
+
+def statistics(
+    bundle: Bundle,
+    dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
+    config: Overlays = "",
+    override: Overrides = None,
+) -> None:
+    """Print intensity mean and deviation over the training scans: intensity_mean and intensity_std for CT."""
+    from ..errors import guard
+
+    guard(_statistics, bundle, dataset_dir, config, read_overrides(override or []))
+
+
+def preview(
+    image: Annotated[Path, typer.Option(help="Scan.")],
+    output: Annotated[Path, typer.Option(help="PNG to write.")],
+    bundle: Bundle = Path("bundles/adnet"),
+    config: Overlays = "",
+) -> None:
+    """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
+    from ..errors import guard
+
+    guard(_preview, image, output, bundle, config)
+
+
+def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:
+    from ..errors import guard
+    from ..workflow import bundle_workflow
+
+    workflow = guard(bundle_workflow, bundle, base + split_names(config), kind, **overrides)
+    guard(workflow.run)
+
+
+def _statistics(bundle: Path, dataset_dir: str, config: str, overrides: dict[str, Any]) -> None:
+    from monai.transforms import Compose
+    from tqdm import tqdm
+
+    from ..data import intensity_statistics
+    from ..workflow import bundle_workflow
+
+    parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides, dataset_dir=dataset_dir).parser
+    prepare = Compose(parser.get_parsed_content("geometry"))
+    items = parser.get_parsed_content("train#dataset").data
+    mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
+    print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
+
+
+def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
+    from ..supervoxels.preview import preview as draw
+    from ..workflow import bundle_workflow
+
+    parser = bundle_workflow(bundle, ["train", *split_names(config)]).parser
+    item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
+    min_size = parser.get("supervoxel_min_size", 0)  # superpixels and SLIC have none
+    print(draw(item["image"], item["supervoxels"], output, min_size))

@@ -1,0 +1,131 @@
+"""Verbs about cross-validations: crossval, table, analyse, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from .options import Bundle, Overlays, Overrides, read_folds, read_overrides, split_names
+
+
+def crossval(
+    bundle: Bundle,
+    dataset: Annotated[
+        str, typer.Option(help="Name; published folds for chaos_t2, sabs, mscmr, visceral.")
+    ] = "phantom",
+    data: Annotated[Optional[str], typer.Option(help="Its folder; default: the name, for phantom.")] = None,  # noqa: UP045
+    folds: Annotated[Optional[str], typer.Option(help="Folds, for instance 0-4 or 0,3; default: all.")] = None,  # noqa: UP045
+    repeats: Annotated[int, typer.Option(help="Trainings per fold, each with its own seed.")] = 1,
+    protocols: Annotated[str, typer.Option(help="Evaluation protocols, separated by commas.")] = "ep1,ep2",
+    setting: Annotated[int, typer.Option(help="1, or 2: test organs never in training slices.")] = 1,
+    config: Overlays = "",
+    ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
+    override: Overrides = None,
+    output: Annotated[Path, typer.Option(help="Folder for one result file per run.")] = Path("results"),
+    engine: Annotated[str, typer.Option(help="local, ray, or slurm: writes an array script.")] = "local",
+    jobs: Annotated[int, typer.Option(help="Runs at the same time (local), or cores per run (ray).")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes per training, one per GPU, under torchrun.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first repeat.")] = 2021,
+    task: Annotated[Optional[int], typer.Option(help="Execute this run of the list only.")] = None,  # noqa: UP045
+) -> None:
+    """Train and evaluate a bundle on all folds, resumably: one small result file per run."""
+    from ..errors import guard
+
+    settings = {
+        "dataset": dataset,
+        "folds": read_folds(folds) if folds else None,
+        "repeats": repeats,
+        "setting": setting,
+        "seed": seed,
+    }
+    study = {"data": data or dataset, "output": output, "protocols": split_names(protocols), "processes": processes}
+    chosen = {**settings, "config": split_names(config), "overrides": read_overrides(override or [])}
+    guard(_crossval, bundle, chosen, ablation, study, engine, jobs, task)
+
+
+def table(
+    results: Annotated[Path, typer.Argument(help="Folder of result files.")],
+    form: Annotated[str, typer.Option("--format", help="text, markdown, latex, or csv: every case.")] = "text",
+    page: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Rewrite this Markdown page between its markers instead."),
+    ] = None,
+    bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for --page.")] = Path("bundles"),
+) -> None:
+    """Set our results beside the papers'."""
+    from ..errors import guard
+    from ..evaluation.comparison import format_results
+    from ..evaluation.page import write_results_page
+
+    if page is not None:
+        guard(write_results_page, results, page, bundles)
+    else:
+        typer.echo(guard(format_results, results, form), nl=False)
+
+
+def analyse_runs(
+    analysis: Annotated[str, typer.Argument(help="thresholds (ADNet) or misalignment (LSNet).")],
+    results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
+    data: Annotated[str, typer.Option(help="Folder of the scans; phantom is built in.")] = "phantom",
+    output: Annotated[Optional[Path], typer.Option(help="PNG; default: ANALYSIS.png in that folder.")] = None,  # noqa: UP045
+    bundles: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
+    dataset: Annotated[Optional[str], typer.Option(help="Runs of this dataset only.")] = None,  # noqa: UP045
+    config: Annotated[Optional[str], typer.Option(help="Runs with these overlays only, as crossval got them.")] = None,  # noqa: UP045
+) -> None:
+    """Evaluate the runs of a cross-validation in another way and draw a paper's figure of it."""
+    from ..errors import guard
+    from ..evaluation.analyses import analyse
+
+    print(guard(analyse, analysis, results, data, bundles, output, dataset, config))
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
+    output: Annotated[Optional[Path], typer.Option(help="HTML file; default: report.html in that folder.")] = None,  # noqa: UP045
+    data: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Folder of the scans, for pictures; with several datasets DATASET=FOLDER for each."),
+    ] = None,
+    bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for pictures.")] = Path("bundles"),
+) -> None:
+    """Write one HTML page about the results: tables, charts, pictures, manifest. It opens without network."""
+    from ..errors import guard
+    from ..evaluation.report import write_report
+
+    print(guard(write_report, results, output, data, bundles))
+
+
+def _crossval(
+    bundle: Path,
+    settings: dict[str, Any],
+    ablation: str,
+    shared: dict[str, Any],
+    engine: str,
+    jobs: int,
+    task: int | None,
+) -> None:
+    import sys
+
+    from ..errors import InputError
+    from ..evaluation.ablations import ablation_overlays
+    from ..evaluation.engines import run_locally, run_on_ray, write_slurm
+    from ..evaluation.runs import Study, list_runs
+
+    config = settings.pop("config")
+    overlays = ablation_overlays(bundle, ablation, config) if ablation else []
+    configs = [config, *([*config, overlay] for overlay in overlays)]
+    runs = [run for chosen in configs for run in list_runs(bundle, config=chosen, data=shared["data"], **settings)]
+    study = Study(bundle.absolute(), **shared)
+    if task is not None:
+        runs = runs[task : task + 1]
+    if engine == "slurm":
+        arguments = [part for part in sys.argv[2:] if part not in ("--engine", "slurm", "--engine=slurm")]
+        print(write_slurm(study.output, arguments, len(runs), study.processes))
+    elif engine == "ray":
+        run_on_ray(study, runs, cpus=jobs)
+    elif engine == "local":
+        run_locally(study, runs, jobs)
+    else:
+        raise InputError(f"engine is local, ray or slurm, got {engine}")
