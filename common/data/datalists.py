@@ -8,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import nibabel
-from nibabel.filebasedimages import ImageFileError
-
 from .. import monai_label
-from ..errors import InputError, one_line
+from ..errors import InputError
 from .phantom import make_phantom
+from .reading import scan_shape
 from .series import holds_series
 
 Item: TypeAlias = dict[str, str]
@@ -205,12 +203,7 @@ def _check(item: Item, require_labels: bool) -> None:
 
 
 def _shape(path: Path) -> tuple[int, ...] | None:
-    """Shape in the header of a NIfTI file; None for other formats, of which only the existence is checked."""
+    """Shape in the header of a file; None for the folder of a series, of which only the existence is checked."""
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore the file or remove it from the dataset")
-    if not path.name.endswith(_NIFTI):
-        return None
-    try:
-        return tuple(nibabel.load(path).shape)  # type: ignore[attr-defined]
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is not a readable NIfTI file ({one_line(error)}): export or copy it again") from error
+    return scan_shape(path)

@@ -77,6 +77,21 @@ def check_series(folder: Path) -> list[Path]:
     return [item.path for item in ordered]
 
 
+def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Check a series and read it as MONAI does: voxels ``(X, Y, Z)`` and affine ``(4, 4)`` to RAS in mm.
+
+    Raises:
+        InputError: as for ``check_series``.
+    """
+    from monai.data import ITKReader
+
+    check_series(folder)
+    reader = ITKReader()
+    voxels, meta = reader.get_data(reader.read(str(folder)))
+    voxels = voxels[..., None] if voxels.ndim == 2 else voxels
+    return voxels, np.asarray(meta["affine"], np.float64)
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.is_file() and not _is_other(path)]
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import LoadImage
 
 from .. import __version__
+from ..data.reading import read_label, to_grid
 from ..data.series import check_series
 from ..errors import InputError
 from ..files import whole_file
-from ..transforms.checks import CheckFilesd, CheckVolumed, to_grid
 from .organs import SNOMED_CT, find_organ
 
 logger = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def write_segmentation(
 
     Args:
         series: folder of the DICOM series that was segmented.
-        label_map: NIfTI file, or ``(1, X, Y, Z)`` with its affine, on the series' grid; axes in any order and
+        label_map: file of a label map, or ``(1, X, Y, Z)`` with its affine, on the series' grid; axes in any order and
             direction.
         output: file to write, ``.dcm``; complete or not there at all.
         organ_names: label values to write and their names; None: all that are there, as "organ 1" and so on.
@@ -84,25 +83,16 @@ def write_segmentation(
     if not Path(series).is_dir():
         raise InputError(f"{series}: DICOM-SEG refers to a DICOM series; give its folder")
     slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in check_series(Path(series))]
-    label = _load(label_map) if _is_path(label_map) else label_map
-    volume = to_grid(label, _grid(slices, series)).as_tensor().round().to(torch.int32)[0].cpu().numpy()
-    names = _present(volume, organ_names, label_map if _is_path(label_map) else output)
+    grid = _grid(slices, series)
+    label = read_label(label_map, grid) if isinstance(label_map, (str, Path)) else to_grid(label_map, grid)
+    volume = label.as_tensor().round().to(torch.int32)[0].cpu().numpy()
+    names = _present(volume, organ_names, label_map if isinstance(label_map, (str, Path)) else output)
     _complete(slices, series)
     algorithm = (algorithm_name, algorithm_version)
     dataset = _segmentation(slices, volume, names, *algorithm)
     with whole_file(Path(output)) as partial:
         dataset.save_as(partial)
     return Path(output)
-
-
-def _is_path(label_map: Any) -> bool:
-    return isinstance(label_map, (str, Path))
-
-
-def _load(path: Any) -> MetaTensor:
-    path = CheckFilesd("label")({"label": path})["label"]
-    volume = LoadImage(image_only=True, ensure_channel_first=True)(path)
-    return CheckVolumed("label")({"label": volume})["label"]
 
 
 def _grid(slices: Sequence[Any], series: str | Path) -> MetaTensor:

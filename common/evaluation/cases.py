@@ -13,9 +13,9 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
+from ..data.reading import file_name
 from ..files import whole_file, write_json
 from ..inferers import FewShotInferer, FewShotVolumeInferer
-from ..transforms.checks import file_name
 from .tables import dice_table
 
 FIELDS = ("protocol", "case", "organ", "dice", "hd95_mm", "assd_mm")

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from monai.transforms import LoadImage, Orientation
+from monai.data import MetaTensor
+from monai.transforms import Orientation
 
+from ..data.reading import read_label, read_scan
 from ..files import whole_file
 
 COLOURS = ["#e6862a", "#3f8fd2", "#4cb5a5", "#c75b9b", "#b8b42d", "#7a6bd1", "#d24b4b", "#6aa84f"]
@@ -36,7 +38,7 @@ def draw_overlay(
     Returns:
         Path of the PNG.
     """
-    volumes = [_axial(path) for path in (image, prediction, label or prediction)]
+    volumes = [_axial(read_scan(image)), *(_axial(read_label(path)) for path in (prediction, label or prediction))]
     scan, predicted, reference = volumes
     organs = [int(value) for value in np.unique(np.concatenate([predicted.ravel(), reference.ravel()])) if value > 0]
     names = {int(value): name for name, value in (organ_names or {}).items()}
@@ -79,8 +81,7 @@ def save_figure(figure: Figure, output: str | Path) -> Path:
     return path
 
 
-def _axial(path: str | Path) -> np.ndarray:
-    volume = LoadImage(image_only=True, ensure_channel_first=True)(str(path))
+def _axial(volume: MetaTensor) -> np.ndarray:
     return np.asarray(Orientation(axcodes="LAS", labels=None)(volume)[0])
 
 

@@ -14,9 +14,9 @@ from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
+from ..data.reading import file_name
 from ..errors import InputError
 from ..evaluation.overlay import save_figure
-from ..transforms.checks import file_name
 
 _COLUMNS = 4
 _ALPHA = 0.25  # weight of colour against intensity

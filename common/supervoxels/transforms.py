@@ -14,8 +14,8 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor, ensure_tuple_rep
 from numpy.typing import NDArray
 
+from ..data.reading import file_name
 from ..errors import InputError
-from ..transforms.checks import file_name
 from .foreground import foreground_mask, relabel_foreground
 from .slic import slic_3d
 from .superpixels import superpixels_2d

@@ -1,16 +1,15 @@
 """MONAI dictionary transforms of our own, in the order in which a scan meets them."""
 
-from .checks import CheckFilesd, CheckVolumed
 from .dicom_seg import SaveDicomSegd, name_after_scan
 from .geometry import CropPadInPlaned, SafeSpacingd, SliceAxisd
 from .outputs import MergeOrgansd, OrganMasksd
+from .reading import LoadScansd
 from .studies import StudySupportd
 from .support import LoadSupportd, QueryExtentd
 
 __all__ = [
-    "CheckFilesd",
-    "CheckVolumed",
     "CropPadInPlaned",
+    "LoadScansd",
     "LoadSupportd",
     "MergeOrgansd",
     "OrganMasksd",

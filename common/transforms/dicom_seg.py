@@ -10,7 +10,7 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from .checks import file_name
+from ..data.reading import file_name
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import LoadImage, MapTransform
+from monai.transforms import MapTransform
 
+from ..data.reading import read_label
 from ..errors import InputError
 from ..monai_label import Study, datastore, labelled_studies, study_name
-from .checks import CheckFilesd
 
 
 class StudySupportd(MapTransform):
@@ -139,8 +139,7 @@ def _newest(store: Any, organ: str) -> Study:
 
 def _organ(study: Study, organ: str, value: int) -> tuple[str, int]:
     """Find name and label value of the organ in a study's own label map."""
-    CheckFilesd(keys="label")({"label": study.label})
-    drawn = [int(number) for number in LoadImage(image_only=True)(study.label).round().unique() if number > 0]
+    drawn = [int(number) for number in read_label(study.label).unique() if number > 0]
     named = {name: number for name, number in study.values.items() if number in drawn}
     holds = ", ".join(named) or ", ".join(map(str, drawn)) or "nothing"
     if organ in named:

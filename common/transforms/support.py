@@ -11,8 +11,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 
 from ..data.queries import support_files
+from ..data.reading import file_name
 from ..errors import InputError, one_line, user_mistake
-from .checks import file_name
 
 
 class LoadSupportd(MapTransform):

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Compose, LoadImaged
 from pydicom import dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -19,11 +18,11 @@ from pydicom.uid import (
 
 from common.data.series import check_series, holds_series
 from common.errors import InputError
-from common.transforms import CheckFilesd
+from common.transforms import LoadScansd
 from tests.dicom.writer import emptied, rotation, values, write_series
 
 STORED = values()
-LOAD = Compose([CheckFilesd("image"), LoadImaged("image", image_only=True, ensure_channel_first=True)])
+LOAD = LoadScansd("image")
 RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -137,7 +136,7 @@ def test_series_with_emptied_uids(tmp_path):
 def refused(folder):
     """Return the one line of a refusal."""
     with pytest.raises(InputError) as failure:
-        CheckFilesd("image")({"image": str(folder)})
+        LOAD({"image": str(folder)})
     message = str(failure.value)
     assert message.startswith(str(folder)) and "\n" not in message
     return message

@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from common.errors import InputError
-from common.transforms import CheckVolumed
+from common.transforms import LoadScansd
 from tests.dicom.writer import rotation
 
 SHAPE = (4, 5, 3)
@@ -38,7 +38,7 @@ def check(label, label_affine, image_affine):
             torch.as_tensor(label.copy())[None], torch.as_tensor(label_affine), meta={"filename_or_obj": "label.nii.gz"}
         ),
     }
-    return CheckVolumed(["image", "label"])(data)
+    return LoadScansd(["image", "label"])(data)
 
 
 @pytest.mark.parametrize("degrees", [(0, 0, 0), (17, -31, 8), (0, 0, 44), (40, 40, 10)])

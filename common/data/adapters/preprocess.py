@@ -14,8 +14,8 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...transforms.checks import file_name
 from ...transforms.geometry import CropPadInPlaned
+from ..reading import file_name
 from .base import Volumes
 
 SIZE = 256

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from monai.data import MetaTensor
-from monai.transforms import LoadImage
+from ..reading import read_label
+from ..reading import read_scan as read_image
 
-from ...errors import InputError, one_line
-from ...transforms.checks import CheckFilesd, CheckVolumed
+__all__ = ["NIFTI", "by_name", "nifti_files", "read_image", "read_label", "stem"]
 
 NIFTI = (".nii.gz", ".nii")
-
-
-def read_image(path: Path) -> MetaTensor:
-    """Read a NIfTI file or the folder of a DICOM series as ``(1, X, Y, Z)`` float32.
-
-    Raises:
-        InputError: the file or series is damaged or holds no scan.
-    """
-    image: MetaTensor = CheckVolumed("image")({"image": _load(path)})["image"]
-    return image
-
-
-def read_label(path: Path, image: MetaTensor) -> MetaTensor:
-    """Read a label map as ``(1, X, Y, Z)`` float32 with the axes of its image.
-
-    Raises:
-        InputError: the file is damaged, holds no label map, or lies on another grid than the image.
-    """
-    loaded = CheckVolumed(["image", "label"])({"image": image, "label": _load(path)})
-    label: MetaTensor = loaded["label"]
-    return label
 
 
 def nifti_files(folder: Path) -> list[Path]:
@@ -68,13 +45,3 @@ def by_name(paths: Iterable[Path], pattern: str) -> tuple[dict[str, Path], list[
 def stem(path: Path) -> str:
     """Name of a NIfTI file without its extension."""
     return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
-def _load(path: Path) -> MetaTensor:
-    CheckFilesd("scan")({"scan": str(path)})
-    reader = "ITKReader" if path.is_dir() else "NibabelReader"
-    try:
-        volume: MetaTensor = LoadImage(reader=reader, image_only=True, ensure_channel_first=True)(str(path))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error)}); copy or unpack it again") from error
-    return volume

@@ -15,8 +15,8 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
+from ...data.reading import file_name
 from ...supervoxels.preview import preview
-from ...transforms.checks import file_name
 from ...workflow import bundle_workflow
 from ..overlay import draw_overlay
 
