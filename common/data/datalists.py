@@ -2,60 +2,72 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from .. import monai_label
 from ..errors import InputError
+from .description import channel_names, label_values, read_description
+from .layouts import choose_channel, find_subjects
 from .phantom import make_phantom
 from .reading import scan_shape
-from .series import holds_series
 
 Item: TypeAlias = dict[str, str]
 SubjectId: TypeAlias = "int | str"
 
-_NIFTI = (".nii.gz", ".nii")
-_IMAGE_FOLDERS = ("imagesTr", "images", "")
-_LABEL_FOLDERS = ("labelsTr", "labels")
 
-
-def load_datalist(dataset_dir: str | Path, require_labels: bool = False, section: str = "training") -> list[Item]:
+def load_datalist(
+    dataset_dir: str | Path,
+    require_labels: bool = False,
+    section: str = "training",
+    channel: int | str | None = None,
+    allow_outside: bool = False,
+) -> list[Item]:
     """List a dataset's scans, sorted naturally by subject.
 
+    Scans are files in one of the formats of ``names.FORMATS`` or folders with one DICOM series each. With a
+    `dataset.json` (Medical Segmentation Decathlon, nnU-Net 1 and 2) they are those that it stands for. Otherwise they
+    lie in `imagesTr/`, `images/`, the folder itself or, where all of these are empty, in folders below; label maps lie
+    in `labelsTr/` or `labels/` or beside their scans, called like them but for words such as "img" and "seg".
+
     Args:
-        dataset_dir: `"phantom"` (built in; in a MONAI Label server its studies instead), a folder with an MSD
-            `dataset.json`, or a folder of scans, NIfTI files or folders with one DICOM series each: images in
-            `imagesTr/`, `images/` or the folder itself, NIfTI labels of the same name in `labelsTr/` or `labels/`.
+        dataset_dir: `"phantom"` (built in; in a MONAI Label server its studies instead), or a folder.
         require_labels: refuse scans without a label.
-        section: list of `dataset.json` to read, "training" or "test".
+        section: "training", or "test": `imagesTs/` or that list of `dataset.json`.
+        channel: number or name of the channel to take, where subjects have several (`case_0000`, `case_0001`).
+        allow_outside: `dataset.json` may name files outside of the folder.
 
     Returns:
         Items `{"image": path, "label": path (where there is one), "subject": name}`; the subject is the name of
-        the file without extension, or of the series' folder, without the channel suffix `_0000`.
+        the file without extension, or of the series' folder, without the number of its channel.
 
     Raises:
         FileNotFoundError: the folder, an image or a listed label is missing, or there is no scan.
-        InputError: a file is no readable NIfTI, shapes of image and label differ, a label is required and missing, or
-            two scans have the same subject name.
+        InputError: `dataset.json` is malformed or reaches outside; a file cannot be told to be a scan or a label map of
+            one subject; several channels and none chosen; a file is no readable NIfTI; shapes of image and label
+            differ; a label is required and missing; or two scans have the same subject name.
     """
     store = monai_label.datastore()
-    if store is not None and dataset_dir == "phantom":
+    if store is not None and str(dataset_dir) == "phantom":
         return monai_label.training_items(store)
     folder = _dataset_folder(dataset_dir)
-    description = _read_description(folder)
-    items = _scan_folder(folder) if description is None else _listed(folder, description, section)
-    if not items:
+    subjects = find_subjects(folder, section, allow_outside)
+    if not subjects:
         raise FileNotFoundError(
-            f"{folder} holds no scan: expected dataset.json, or NIfTI files or folders of DICOM series "
-            "in imagesTr/ or images/"
+            f"{folder} holds no scan: expected dataset.json, or scans or folders of DICOM series, best in imagesTr/"
         )
-    items.sort(key=lambda item: natural_key(item["subject"]))
-    for previous, item in zip(items, items[1:], strict=False):
-        if previous["subject"] == item["subject"]:
-            raise InputError(f"{item['image']} and {previous['image']} are both subject {item['subject']}: rename one")
+    subjects.sort(key=lambda subject: natural_key(subject.name))
+    for first, second in zip(subjects, subjects[1:], strict=False):
+        if first.name == second.name:
+            paths = " and ".join(str(next(iter(subject.channels.values()))) for subject in (second, first))
+            raise InputError(f"{paths} are both subject {first.name}: rename one")
+    chosen = choose_channel(folder, subjects, channel, channel_names(read_description(folder) or {}))
+    items = [
+        {"image": str(chosen[s.name]), **({} if s.label is None else {"label": str(s.label)}), "subject": s.name}
+        for s in subjects
+    ]
     for item in items:
         _check(item, require_labels)
     return items
@@ -75,13 +87,7 @@ def label_names(dataset_dir: str | Path) -> dict[str, int]:
         InputError: `dataset.json` is not valid, or a label value is not an integer.
     """
     folder = _dataset_folder(dataset_dir)
-    labels = (_read_description(folder) or {}).get("labels", {})
-    value_first = bool(labels) and all(str(key).isdigit() for key in labels)
-    pairs = {name: value for value, name in labels.items()} if value_first else labels
-    try:
-        return dict(sorted(((name, int(value)) for name, value in pairs.items()), key=lambda pair: pair[1]))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{folder / 'dataset.json'}: label values must be integers, found {labels}") from error
+    return label_values(folder, read_description(folder) or {})
 
 
 def select_subjects(datalist: Sequence[Item], subjects: Iterable[SubjectId] | SubjectId) -> list[Item]:
@@ -134,76 +140,9 @@ def _dataset_folder(dataset_dir: str | Path) -> Path:
     return folder
 
 
-def _read_description(folder: Path) -> dict[str, Any] | None:
-    path = folder / "dataset.json"
-    if not path.exists():
-        return None
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): correct or remove it") from error
-    if not isinstance(description, dict) or not isinstance(description.get("labels", {}), dict):
-        raise InputError(f'{path} is not an MSD description: expected {{"labels": {{...}}, "training": [...]}}')
-    return description
-
-
-def _listed(folder: Path, description: dict[str, Any], section: str) -> list[Item]:
-    entries = description.get(section)
-    if not entries:
-        filled = [key for key in ("training", "test") if description.get(key)]
-        raise FileNotFoundError(f"{folder / 'dataset.json'} has no scan under {section!r}, only under {filled}")
-    items = []
-    for entry in entries:
-        paths = {"image": entry} if isinstance(entry, str) else entry
-        if not isinstance(paths, dict) or not isinstance(paths.get("image"), str):
-            raise InputError(
-                f"{folder / 'dataset.json'}: {section} entry {entry!r} must be a path or "
-                '{"image": path, "label": path}'
-            )
-        item = {key: str(folder / paths[key]) for key in ("image", "label") if paths.get(key)}
-        items.append(item | {"subject": _subject_name(Path(item["image"]))})
-    return items
-
-
-def _scan_folder(folder: Path) -> list[Item]:
-    images = next((found for name in _IMAGE_FOLDERS if (found := _scans(folder / name))), [])
-    labels = next((found for name in _LABEL_FOLDERS if (found := _nifti_files(folder / name))), [])
-    label_of = {_subject_name(path): str(path) for path in labels}
-    items = []
-    for path in images:
-        subject = _subject_name(path)
-        label = {"label": label_of[subject]} if subject in label_of else {}
-        items.append({"image": str(path), **label, "subject": subject})
-    return items
-
-
-def _scans(folder: Path) -> list[Path]:
-    return _nifti_files(folder) + [path for path in sorted(folder.glob("*")) if holds_series(path)]
-
-
-def _nifti_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if path.name.endswith(_NIFTI) and not path.name.startswith(".")]
-
-
-def _subject_name(path: Path) -> str:
-    name = path.name
-    if path.is_dir():
-        return name.removesuffix("_0000")
-    for extension in _NIFTI:
-        name = name.removesuffix(extension)
-    return (name if name != path.name else path.stem).removesuffix("_0000")
-
-
 def _check(item: Item, require_labels: bool) -> None:
     if require_labels and "label" not in item:
         raise InputError(f"{item['image']} has no label: add labelsTr/ or labels/ with a file of the same name")
-    shapes = {item[key]: _shape(Path(item[key])) for key in ("image", "label") if key in item}
-    if len({shape[:3] for shape in shapes.values() if shape is not None}) > 1:
+    shapes = {item[key]: scan_shape(item[key]) for key in ("image", "label") if key in item}
+    if len({shape for shape in shapes.values() if shape is not None}) > 1:
         raise InputError(f"{item['label']} has another grid than its image: shapes {shapes}; resample it")
-
-
-def _shape(path: Path) -> tuple[int, ...] | None:
-    """Shape in the header of a file; None for the folder of a series, of which only the existence is checked."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: restore the file or remove it from the dataset")
-    return scan_shape(path)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.data import exclude_subjects, label_names, load_datalist, select_subjects
+from common.errors import InputError
 from tests.dicom.writer import values, write_series
 
 STORED = values((8, 6, 2))
@@ -53,7 +54,10 @@ def test_msd_description_with_plain_strings_and_absolute_paths(tmp_path):
     elsewhere = write_scan(tmp_path / "elsewhere" / "a_0000.nii")
     write_scan(tmp_path / "set" / "b.nii.gz")
     describe(tmp_path / "set", training=["b.nii.gz", {"image": elsewhere}])
-    datalist = load_datalist(tmp_path / "set")
+    with pytest.raises(InputError, match=r"elsewhere/a_0000\.nii lies outside of the folder.*allow_outside") as info:
+        load_datalist(tmp_path / "set")
+    assert one_line(info)
+    datalist = load_datalist(tmp_path / "set", allow_outside=True)
     assert subjects_of(datalist) == ["a", "b"]
     assert datalist[0]["image"] == elsewhere
 
