@@ -11,6 +11,7 @@ from .data import label_names, load_datalist, split
 from .errors import guard
 from .evaluation import dice_table
 from .evaluation.overlay import draw_overlay
+from .literals import literal
 from .workflow import bundle_workflow
 
 
@@ -25,20 +26,22 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epoch
     """
     start = time.monotonic()
     places = {
-        "ckpt_dir": str(output_dir / "models"),
-        "cache_dir": str(output_dir / "cache"),
-        "dataset_dir": dataset_dir,
+        "ckpt_dir": literal(output_dir / "models"),
+        "cache_dir": literal(output_dir / "cache"),
+        "dataset_dir": literal(dataset_dir),
     }
     scoring = ["train", "quick", "evaluate"]
 
-    untrained = bundle_workflow(bundle, scoring, **places, checkpoint=None, output_dir=str(output_dir / "untrained"))
+    untrained = bundle_workflow(
+        bundle, scoring, **places, checkpoint=None, output_dir=literal(output_dir / "untrained")
+    )
     untrained.run()
-    settings: dict[str, Any] = {**places, "output_dir": str(output_dir / "training")}
+    settings: dict[str, Any] = {**places, "output_dir": literal(output_dir / "training")}
     if max_epochs is not None:
         settings["max_epochs"] = max_epochs
     training = bundle_workflow(bundle, ["train", "quick"], **settings)
     training.run()
-    trained = bundle_workflow(bundle, scoring, **places, output_dir=str(output_dir / "trained"))
+    trained = bundle_workflow(bundle, scoring, **places, output_dir=literal(output_dir / "trained"))
     trained.run()
 
     picture = _draw_first_query(bundle, output_dir, dataset_dir)
@@ -52,9 +55,11 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epoch
 def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str) -> Path:
     parts = split(load_datalist(dataset_dir), fold=0)
     support, query = parts["support"][0], parts["query"][0]
-    places = {"checkpoint": str(output_dir / "models" / "model.pt"), "output_dir": str(output_dir / "predictions")}
-    files = {"support_image": support["image"], "support_label": support["label"], "image": query["image"]}
-    bundle_workflow(bundle, ["inference", "quick"], "infer", **files, **places).run()
+    places = {"checkpoint": output_dir / "models" / "model.pt", "output_dir": output_dir / "predictions"}
+    files = {"support_image": [support["image"]], "support_label": [support["label"]], "image": [query["image"]]}
+    bundle_workflow(
+        bundle, ["inference", "quick"], "infer", **{key: literal(value) for key, value in (places | files).items()}
+    ).run()
     name = Path(query["image"]).name.split(".nii")[0]
     prediction = output_dir / "predictions" / f"{name}_seg.nii.gz"
     names = label_names(dataset_dir)

@@ -7,7 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from .options import Bundle, Checkpoint, Overlays, split_names
+from ..literals import split_paths
+from .options import Bundle, Channel, Checkpoint, Outside, Overlays, split_names
 
 
 def prepare_data(
@@ -16,12 +17,15 @@ def prepare_data(
     output: Annotated[Path, typer.Option(help="Dataset folder to write: imagesTr, labelsTr, dataset.json.")],
     num_workers: Annotated[Optional[int], typer.Option(help="Processes; default: one for each core.")] = None,  # noqa: UP045
     skip_damaged: Annotated[bool, typer.Option(help="Leave damaged scans out instead of refusing all.")] = False,
+    channel: Channel = None,
+    allow_outside: Outside = False,
 ) -> None:
     """Make a dataset folder of a challenge's download, at the preprocessing of the papers."""
     from ..data.adapters import prepare
     from ..errors import guard
 
-    guard(prepare, challenge, input, output, num_workers, skip_damaged)
+    options = {"channel": channel, "allow_outside": allow_outside}
+    guard(prepare, challenge, input, output, num_workers, skip_damaged, **options)
 
 
 def package_bundles(
@@ -54,10 +58,10 @@ def package_bundles(
 def freeze_organ(
     bundle: Bundle,
     support_image: Annotated[
-        str, typer.Option("--support-image", "--support_image", help="Annotated scan; several separated by commas.")
+        list[str], typer.Option("--support-image", "--support_image", help="Annotated scan; repeat it for several.")
     ],
     support_label: Annotated[
-        str, typer.Option("--support-label", "--support_label", help="Its label map; one drawn slice is enough.")
+        list[str], typer.Option("--support-label", "--support_label", help="Its label map; one drawn slice is enough.")
     ],
     organ: Annotated[str, typer.Option(help="Name in the dataset.json of the label map's dataset, or label value.")],
     output: Annotated[Path, typer.Option(help="File to write: .ts for TorchScript, .onnx for ONNX.")],
@@ -69,7 +73,8 @@ def freeze_organ(
     from ..errors import guard
     from ..packaging.freeze import freeze
 
-    support = (support_image, support_label, organ)
+    files = [[path for text in texts for path in split_paths(text)] for texts in (support_image, support_label)]
+    support = (*files, organ)
     for path in guard(freeze, bundle, *support, output, config=split_names(config), checkpoint=checkpoint, onnx=onnx):
         print(path)
 

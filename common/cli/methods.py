@@ -8,7 +8,20 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from .options import Bundle, Checkpoint, Overlays, Overrides, read_integers, read_overrides, split_names
+from ..literals import literal
+from .options import (
+    Bundle,
+    Channel,
+    Checkpoint,
+    Outside,
+    Overlays,
+    Overrides,
+    dataset_settings,
+    file_setting,
+    read_integers,
+    read_overrides,
+    split_names,
+)
 
 
 def train(
@@ -18,9 +31,13 @@ def train(
     ] = "phantom",
     config: Overlays = "",
     resume: Annotated[bool, typer.Option(help="Continue from the newest checkpoint.")] = False,
+    channel: Channel = None,
+    allow_outside: Outside = False,
 ) -> None:
     """Train without labels on your own scans."""
-    _run(bundle, ["train"], config, "train", {"dataset_dir": dataset_dir, "resume": resume})
+    _run(
+        bundle, ["train"], config, "train", {**dataset_settings(dataset_dir, channel, allow_outside), "resume": resume}
+    )
 
 
 def evaluate(
@@ -28,17 +45,19 @@ def evaluate(
     dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
     config: Overlays = "",
     fold: Annotated[int, typer.Option(help="Fold whose queries are scored.")] = 0,
+    channel: Channel = None,
+    allow_outside: Outside = False,
 ) -> None:
     """Score a trained bundle under EP1 and EP2, case by case."""
     overlays = ",".join(part for part in (config, "evaluate") if part)
-    _run(bundle, ["train"], overlays, "train", {"dataset_dir": dataset_dir, "fold": fold})
+    _run(bundle, ["train"], overlays, "train", {**dataset_settings(dataset_dir, channel, allow_outside), "fold": fold})
 
 
 def segment(
     bundle: Bundle,
-    support_image: Annotated[str, typer.Option(help="Annotated scan; several separated by commas.")],
-    support_label: Annotated[str, typer.Option(help="Its label map; one drawn slice is enough.")],
-    image: Annotated[str, typer.Option(help="Scan to segment; several separated by commas.")],
+    support_image: Annotated[list[str], typer.Option(help="Annotated scan; repeat it for several.")],
+    support_label: Annotated[list[str], typer.Option(help="Its label map; one drawn slice is enough.")],
+    image: Annotated[list[str], typer.Option(help="Scan to segment; repeat it for several.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
     config: Overlays = "",
     checkpoint: Checkpoint = None,
@@ -49,14 +68,14 @@ def segment(
 ) -> None:
     """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
     overrides: dict[str, Any] = {
-        "support_image": support_image,
-        "support_label": support_label,
-        "image": image,
-        "output_dir": str(output_dir),
+        "support_image": file_setting(support_image),
+        "support_label": file_setting(support_label),
+        "image": file_setting(image),
+        "output_dir": literal(output_dir),
         "confidence": confidence,
     }
     if checkpoint is not None:
-        overrides["checkpoint"] = str(checkpoint)
+        overrides["checkpoint"] = literal(checkpoint)
     if organs is not None:
         overrides["organs"] = read_integers(organs, "--organs")
     if query_slices is not None:
@@ -72,11 +91,14 @@ def statistics(
     dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
     config: Overlays = "",
     override: Overrides = None,
+    channel: Channel = None,
+    allow_outside: Outside = False,
 ) -> None:
     """Print intensity mean and deviation over the training scans: intensity_mean and intensity_std for CT."""
     from ..errors import guard
 
-    guard(_statistics, bundle, dataset_dir, config, read_overrides(override or []))
+    dataset = dataset_settings(dataset_dir, channel, allow_outside)
+    guard(_statistics, bundle, config, read_overrides(override or []) | dataset)
 
 
 def preview(
@@ -99,14 +121,14 @@ def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[
     guard(workflow.run)
 
 
-def _statistics(bundle: Path, dataset_dir: str, config: str, overrides: dict[str, Any]) -> None:
+def _statistics(bundle: Path, config: str, overrides: dict[str, Any]) -> None:
     from monai.transforms import Compose
     from tqdm import tqdm
 
     from ..data import intensity_statistics
     from ..workflow import bundle_workflow
 
-    parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides, dataset_dir=dataset_dir).parser
+    parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides).parser
     prepare = Compose(parser.get_parsed_content("geometry"))
     items = parser.get_parsed_content("train#dataset").data
     mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))

@@ -7,10 +7,28 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from ..literals import literal, split_paths
+
 Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/adnet.")]
 Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
 Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
+
+Channel = Annotated[Optional[str], typer.Option(help="Number or name, where subjects have several (case_0001).")]  # noqa: UP045
+Outside = Annotated[bool, typer.Option("--allow-outside", help="dataset.json may name files outside of its folder.")]
+
+
+def file_setting(paths: list[str]) -> str:
+    """Give the setting for files that an option names, repeated or separated by commas, each taken as it is."""
+    return literal([path for text in paths for path in split_paths(text)])
+
+
+def dataset_settings(dataset_dir: str, channel: str | None, allow_outside: bool) -> dict[str, Any]:
+    """Give the settings that say which scans a dataset holds."""
+    settings: dict[str, Any] = {"dataset_dir": literal(dataset_dir)}
+    if channel is not None:
+        settings["channel"] = literal(channel)
+    return settings | ({"allow_outside": True} if allow_outside else {})
 
 
 def split_names(config: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from .. import monai_label
 from ..errors import InputError
+from ..literals import as_named
 from .description import channel_names, label_values, read_description
 from .layouts import choose_channel, find_subjects
 from .phantom import make_phantom
@@ -134,7 +135,7 @@ def _trailing_number(subject: str) -> int | None:
 def _dataset_folder(dataset_dir: str | Path) -> Path:
     if str(dataset_dir) == "phantom":
         return make_phantom()
-    folder = Path(dataset_dir).expanduser().absolute()
+    folder = Path(as_named(dataset_dir)).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is not a folder: set dataset_dir to a dataset folder or to "phantom"')
     return folder

@@ -22,6 +22,7 @@ from typing import Any
 from ..data import hash_files, load_datalist
 from ..errors import InputError
 from ..files import write_json
+from ..literals import literal
 from ..workflow import config_file, merged_config
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 
@@ -95,7 +96,7 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
     work = study.output / "work" / run.name
     path = work / overlay / file
     if not path.is_file():
-        settings = {**run_settings(study, run, work), "output_dir": str(path.parent)}
+        settings = {**run_settings(study, run, work), "output_dir": literal(path.parent)}
         _call(study, run, overlay, settings, overlays=["evaluate", overlay])
     return path
 
@@ -104,7 +105,7 @@ def _measure_intensities(study: Study, run: Run, work: Path) -> None:
     """Write mean and deviation of the run's training scans, as ``fewshot statistics`` prints them."""
     options = {"fold": run.fold, "challenge": CHALLENGES.get(run.dataset), **run.overrides}
     command = [sys.executable, "-m", "common.cli", "statistics", "--bundle", str(study.bundle)]
-    command += ["--dataset-dir", study.data, "--config", ",".join(run.configs[1:])]
+    command += [f"--dataset-dir={study.data}", "--config", ",".join(run.configs[1:])]
     command += [part for key, value in options.items() for part in ("--override", f"{key}={json.dumps(value)}")]
     answer = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -178,7 +179,8 @@ def _manifest(study: Study, run: Run) -> dict[str, Any]:
     content = [merged_config(study.bundle, run.configs), run.overrides]
     config = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     data = hashlib.sha256()
-    for item in load_datalist(study.data):
+    chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
+    for item in load_datalist(study.data, **chosen):
         for key in sorted({"image", "label"} & set(item)):
             data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..data import label_names, label_values, number_of_folds, organ_groups
 from ..errors import InputError
+from ..literals import literal
 from ..workflow import merged_config
 
 STATISTICS_FILE = "statistics.json"
@@ -104,16 +105,16 @@ def list_runs(
 def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
     """Return the overrides of training and evaluation of a run that works in a folder.
 
-    ``statistics.json`` in that folder, intensities of the run's training scans, belongs to them.
+    Paths in it are literals. ``statistics.json`` in that folder, intensities of its training scans, belongs to them.
     """
     settings: dict[str, Any] = {
-        "dataset_dir": study.data,
+        "dataset_dir": literal(study.data),
         "challenge": CHALLENGES.get(run.dataset),
         "fold": run.fold,
         "seed": run.seed,
-        "ckpt_dir": str(work / "models"),
-        "output_dir": str(work / "eval"),
-        "cache_dir": str(study.output / "cache"),
+        "ckpt_dir": literal(work / "models"),
+        "output_dir": literal(work / "eval"),
+        "cache_dir": literal(study.output / "cache"),
     }
     if (work / STATISTICS_FILE).is_file():
         settings |= json.loads((work / STATISTICS_FILE).read_text())

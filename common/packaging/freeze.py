@@ -18,9 +18,9 @@ from monai.data import MetaTensor, save_net_with_metadata
 from torch import Tensor, nn
 
 from ..data import label_names
-from ..data.queries import split_paths
 from ..errors import InputError
 from ..files import whole_file
+from ..literals import literal, split_paths
 from ..networks import ConditionedSegmenter, FewShotSegmenter, load_network
 from ..workflow import bundle_workflow
 
@@ -67,9 +67,10 @@ def freeze(
         _check_onnx_packages()
     name, value = _organ(organ, split_paths(support_label))
     files = {"support_image": split_paths(support_image), "support_label": split_paths(support_label)}
-    settings: dict[str, Any] = {**files, "organs": [value], "protocol": "ep2", "precision": "float32"}
+    settings: dict[str, Any] = {key: literal(paths) for key, paths in files.items()}
+    settings |= {"organs": [value], "protocol": "ep2", "precision": "float32"}
     if checkpoint is not None:
-        settings["checkpoint"] = str(checkpoint)
+        settings["checkpoint"] = literal(checkpoint)
     parser = bundle_workflow(bundle, ["inference", *config], "infer", **overrides, **settings).parser
     support_images, support_masks = _support(parser)
     segmenter = load_network(parser.get_parsed_content("network_def"), parser.get_parsed_content("checkpoint"))

@@ -30,6 +30,8 @@ class LoadSupportd(MapTransform):
         organs: label values to segment; None means all that the supports hold.
         dataset_dir: dataset whose first labelled subject is the support where no file is given.
         allow_missing_keys: skip if the query is absent.
+        channel: of the dataset, see ``load_datalist``.
+        allow_outside: as for ``load_datalist``.
     """
 
     def __init__(
@@ -41,8 +43,11 @@ class LoadSupportd(MapTransform):
         organs: Sequence[int] | None = None,
         dataset_dir: str | None = None,
         allow_missing_keys: bool = False,
+        channel: int | str | None = None,
+        allow_outside: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.dataset_options: dict[str, Any] = {"channel": channel, "allow_outside": allow_outside}
         self.transforms = Compose(list(transforms))
         self.support_image = support_image
         self.support_label = support_label
@@ -57,7 +62,7 @@ class LoadSupportd(MapTransform):
         """
         d = dict(data)
         files: Any = d.pop("support_files", None) or support_files(
-            self.dataset_dir, self.support_image, self.support_label
+            self.dataset_dir, self.support_image, self.support_label, **self.dataset_options
         )
         support = self._load(files["image"], files["label"], files.get("values"))
         for key in self.key_iterator(d):

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ...errors import one_line, user_mistake
+from ...literals import literal
 from ..published import is_untrained
 from ..results import Result, by_entry
 from ..runs import Study, run_settings
@@ -141,7 +142,7 @@ def _draw_apart(
     """Draw a run's pictures in a new process, since each bundle has scripts of the same name."""
     run, folder = result.run, _folder(results_dir, result).absolute()
     study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
-    settings = run_settings(study, run, folder.parent) | {"output_dir": str(folder), "init": "none"}
+    settings = run_settings(study, run, folder.parent) | {"output_dir": literal(folder), "init": "none"}
     settings.pop("distances", None)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
         job = executor.submit(draw_run, study.bundle, run.configs, settings, pictures, shown, folder / "draw.log")
