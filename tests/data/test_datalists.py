@@ -171,7 +171,7 @@ def test_missing_files(tmp_path):
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_unreadable_scan(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name} is not a readable NIfTI file") as info:
+    with pytest.raises(ValueError, match=rf"{name}: .*again") as info:
         load_datalist(tmp_path)
     assert one_line(info)
 
@@ -179,7 +179,7 @@ def test_unreadable_scan(tmp_path, name, content):
 def test_truncated_compressed_scan(tmp_path):
     path = Path(write_scan(tmp_path / "a.nii.gz"))
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"a\.nii\.gz is not a readable NIfTI file") as info:
+    with pytest.raises(ValueError, match=r"a\.nii\.gz: .*again") as info:
         load_datalist(tmp_path)
     assert one_line(info)
 
