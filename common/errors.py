@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +35,21 @@ class InputError(ValueError, *_client_errors()):  # type: ignore[misc]
 
     @property
     def detail(self) -> str:
-        """The message, under the name that the server looks for."""
-        return str(self)
+        """The message as a server's client may see it: one line, files without their folders."""
+        return without_folders(one_line(self))
+
+
+def without_folders(message: str) -> str:
+    """Cut the folders from the absolute paths of a message, so that it says nothing of how a disk is laid out."""
+    pieces, rest = [], message
+    while (start := re.search(r"(?<![\w:/])/", rest)) is not None:
+        path = rest[start.start() :]
+        # The names of a folder that exists may hold blanks; of others what looks like a path is cut.
+        ends = [slash.start() for slash in re.finditer("/", path) if os.path.isdir(path[: slash.start()])]
+        plain = re.match(r"(/[^\s/:;,'\"]+)*(?=/)", path)
+        pieces.append(rest[: start.start()])
+        rest = path[max([*ends, plain.end() if plain else 0]) + 1 :]
+    return "".join([*pieces, rest])
 
 
 def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -16,10 +16,11 @@ import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 START_SECONDS = 180  # several large networks on a busy machine
 CALL_SECONDS = 600
+Field: TypeAlias = "str | Path | Sequence[Path] | None"
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -82,10 +83,16 @@ class Server:
         label: Path | None = None,
         output: str = "all",
         file: Path | None = None,
+        session: str = "",
     ) -> Answer:
-        """Segment a study, or an uploaded file; a mask can be sent along, as 3D Slicer and OHIF do."""
+        """Segment a study, an uploaded file, or a session's; a mask can be sent along, as 3D Slicer and OHIF do."""
         fields = {"params": json.dumps(params or {}), "label": label, "file": file}
-        return self.call("POST", f"/infer/{model}", {"image": image, "output": output}, fields)
+        query = {"image": image, "session_id": session, "output": output}
+        return self.call("POST", f"/infer/{model}", query, fields)
+
+    def open_session(self, *files: Path) -> str:
+        """Send a scan, or the files of a series, as 3D Slicer does, and return the session's id for `infer`."""
+        return self.call("PUT", "/session/", fields={"files": files}).json["session_id"]
 
     def batch_infer(self, model: str, images: str = "unlabeled", **params: Any) -> Answer:
         """Segment many studies; the answer comes when all are done."""
@@ -120,7 +127,7 @@ class Server:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        fields: Mapping[str, str | Path | None] | None = None,
+        fields: Mapping[str, Field] | None = None,
         body: str | None = None,
     ) -> Answer:
         """Send any request: fields as a form, or a JSON body."""
@@ -169,7 +176,6 @@ class Server:
             "TMPDIR": str(home),
             "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
             "CUDA_VISIBLE_DEVICES": "",
-            "MONAI_LABEL_SESSIONS": "false",
             **environment,
         }
         with self.log.open("w") as log:
@@ -216,14 +222,13 @@ class Server:
         return (json.loads(text) if kind == "application/json" else text), None
 
 
-def _multipart(fields: Mapping[str, str | Path | None]) -> tuple[bytes, str]:
+def _multipart(fields: Mapping[str, Field]) -> tuple[bytes, str]:
     """Encode form fields, files among them, and return the body and its content type."""
     boundary, parts = uuid.uuid4().hex, []
-    for name, value in fields.items():
-        if value is None:
-            continue
-        file = f'; filename="{value.name}"' if isinstance(value, Path) else ""
-        content = value.read_bytes() if isinstance(value, Path) else value.encode()
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
-        parts.append(head.encode() + content + b"\r\n")
+    for name, values in fields.items():
+        for value in [values] if isinstance(values, (str, Path)) else values or ():
+            file = f'; filename="{value.name}"' if isinstance(value, Path) else ""
+            content = value.read_bytes() if isinstance(value, Path) else value.encode()
+            head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+            parts.append(head.encode() + content + b"\r\n")
     return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -1,0 +1,188 @@
+"""Which support a request to a MONAI Label server means; the server is a class of this file."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common import monai_label
+from common.errors import InputError
+from common.transforms import StudySupportd
+from common.transforms.requests import checked_request, organ_name, organ_value, support_names
+from tests.e2e.tiny import save, scan
+
+
+class LocalDatastore:
+    """Studies in a folder, their labels in another, as MONAI Label keeps them."""
+
+    def __init__(self, folder, labels):
+        self.folder, self.labels = folder, labels
+
+    def list_images(self):
+        return [path.name.removesuffix(".nii.gz") for path in sorted(self.folder.glob("*.nii.gz"))]
+
+    def get_image_uri(self, name):
+        return str((self.folder / f"{name}.nii.gz").resolve())
+
+    def get_labeled_images(self):
+        return list(self.labels)
+
+    def get_label_uri(self, name, tag):
+        return str(self.folder / "labels" / f"{name}.nii.gz")
+
+    def get_label_info(self, name, tag):
+        return {"label_info": self.labels[name]}
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server with four studies, the second in another folder behind a link; `server(labels)` submits label maps."""
+    for number, name in enumerate(("a", "b", "c,d", "$e"), 1):
+        image, label = scan(number)
+        save(tmp_path / f"{name}.nii.gz", image)
+        save(tmp_path / f"labels/{name}.nii.gz", label)
+    (tmp_path / "away").mkdir()
+    (tmp_path / "b.nii.gz").rename(tmp_path / "away/other.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(tmp_path / "away/other.nii.gz")
+
+    def start(labels):
+        store = LocalDatastore(tmp_path, labels)
+        app = SimpleNamespace(datastore=lambda: store, sessions=lambda: None)
+        module = SimpleNamespace(apps={"": app})
+        monkeypatch.setitem(sys.modules, "monailabel.interfaces.utils.app", module)
+        return store
+
+    return start
+
+
+LIVER = [{"name": "Liver", "idx": 1}]
+
+
+def ask(store, image="a", **request):
+    return StudySupportd(keys="image")({"image": store.get_image_uri(image), **request})
+
+
+def test_the_newest_usable_label_is_the_support(server, caplog):
+    store = server({"a": LIVER, "b": LIVER, "c,d": [{"name": "liver", "idx": "x"}]})
+    d = ask(store)
+    assert d["result"] == {"organ": "liver", "support": ["b"]}
+    assert d["support_files"]["image"] == [store.get_image_uri("b")]
+    assert "study c,d is not used: the idx of liver" in caplog.text
+    with pytest.raises(InputError, match="study c,d cannot be used: the idx of liver"):
+        ask(store, support="c,d")
+
+
+@pytest.mark.parametrize(
+    ("info", "values"),
+    [
+        (None, {}),
+        ([], {}),
+        ([{"name": "Liver", "idx": 1}, {"name": "left  kidney", "idx": "2"}], {"liver": 1, "left kidney": 2}),
+        ([{"name": "liver", "idx": 1}, {"name": "LIVER", "idx": 4}], {"liver": 1, "LIVER": 4}),
+        ([{"name": "liver"}, {"model_name": "adnet"}, {"idx": 1}], {}),
+    ],
+)
+def test_label_values(info, values):
+    assert monai_label.label_values(info) == (values, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f'[{{"name": "liver", "idx": {value}}}]' for value in ('"x"', "null", "Infinity", "1.5", "-1", "true", "1e99")),
+        *(f'[{{"name": {value}, "idx": 1}}]' for value in ("null", "5", '["a"]', '{"a": [1]}', '""')),
+        *("[null]", "5", '"liver"', '{"liver": 1}', "[[1]]", "true", '[{"name": "a", "idx": "99999999999"}]'),
+        '[{"name": "liver", "idx": 1}, {"name": "liver", "idx": 2}]',
+    ],
+)
+def test_malformed_label_information_is_one_line(text):
+    values, fault = monai_label.label_values(json.loads(text))
+    assert values == {} and "label_info" in fault and "\n" not in fault
+
+
+def test_names_that_differ_in_case_alone(server):
+    store = server({"a": [{"name": "liver", "idx": 1}, {"name": "LIVER", "idx": 4}]})
+    assert ask(store, label_name="LIVER")["support_files"]["values"] == [4]
+    assert ask(store, label_name="liver")["support_files"]["values"] == [1]
+    with pytest.raises(InputError, match="may be liver, LIVER in a"):
+        ask(store, label_name="Liver")
+
+
+@pytest.mark.parametrize("image", ["", ".", "..", "/etc/passwd", "nosuch", None, 5, ["a"], "\0"])
+def test_the_query_is_a_study(server, image):
+    server({"a": LIVER})
+    with pytest.raises(InputError, match="^image: no study"):
+        StudySupportd(keys="image")({"image": image})
+
+
+def test_a_study_behind_a_link_is_a_study(server, tmp_path):
+    store = server({"a": LIVER})
+    assert ask(store, "b")["image"] == str(tmp_path / "away/other.nii.gz")
+    with pytest.raises(InputError, match="no study outside.nii.gz on"):
+        StudySupportd(keys="image")({"image": save(tmp_path / "away/outside.nii.gz", scan(9)[0])})
+
+
+def test_a_file_is_an_upload_only_while_the_server_answers_with_it(server, tmp_path):
+    store = server({"a": LIVER})
+    path, mask = save(tmp_path / "away/sent.nii.gz", scan(9)[0]), save(tmp_path / "away/mask.nii.gz", scan(1)[1])
+    source = "def run_inference(act, image_file, label_file):\n    return act()"
+    names = {"__name__": "monailabel.endpoints.infer"}
+    exec(source, names)
+    request = {"image": path, "label": mask, "label_value": 1, "support": "a"}
+    answer = names["run_inference"](lambda: StudySupportd(keys="image")(request), path, mask)
+    assert (answer["image"], answer["support_files"]["label"]) == (path, [mask])
+    for changed in ({"label": store.get_image_uri("b")}, {"label": ["x"]}, {"image": mask + "x"}):
+        with pytest.raises(InputError):
+            names["run_inference"](lambda: StudySupportd(keys="image")({**request, **changed}), path, mask)
+    with pytest.raises(InputError, match="no study sent.nii.gz on"):
+        StudySupportd(keys="image")(request)
+
+
+def test_ids_with_commas_and_dollars():
+    known = ["a", "b", "c,d", "$e"]
+    for asked, names in (("a, b", ["a", "b"]), ("c,d", ["c,d"]), (["c,d", "$e"], ["c,d", "$e"]), ("a,$e", ["a", "$e"])):
+        assert support_names(asked, known) == names
+    assert support_names(None, known) == support_names("", known) == support_names([], known) == []
+    for asked in (["a,b"], "x", ["a", 1], [None], {"a": 1}, 7, True, "$import os"):
+        with pytest.raises(InputError, match="^support"):
+            support_names(asked, known)
+
+
+@pytest.mark.parametrize("value", [1.7, True, "1", "x", 1e300, 2**31, -1, [1], {"a": 1}, float("nan"), [[]]])
+def test_a_label_value_is_a_whole_number(value):
+    with pytest.raises(InputError, match="label_value is a whole number"):
+        organ_value({"label_value": value})
+
+
+def test_an_organ_is_a_text():
+    assert organ_name({"label_name": " left  kidney\n"}) == "left kidney"
+    assert organ_name({}) == organ_name({"label_name": None}) == ""
+    assert organ_value({}) == organ_value({"label_value": None}) == 0
+    for value in (["liver"], {"a": 1}, 5, True):
+        with pytest.raises(InputError, match="label_name"):
+            organ_name({"label_name": value})
+
+
+def test_of_a_request_only_what_is_needed_goes_on():
+    request = {"image": "x", "image_path": "/a/x.nrrd", "device": "cpu", "skip_writer": True, "latencies": 5, "pred": 1}
+    assert checked_request(request) == {
+        "image": "x",
+        "image_path": "/a/x.nrrd",
+        "device": "cpu",
+        "result_extension": ".nrrd",
+    }
+
+
+@pytest.mark.parametrize("option", [{"label_tag": ".."}, {"result_extension": "/x"}, {"result_dtype": "O"}, {"x": "%y"}])
+def test_options_that_the_server_would_fail_on(option):
+    with pytest.raises(InputError, match=next(iter(option))):
+        checked_request({"image": "x", **option})
+
+
+def test_the_values_of_a_bad_label_are_counted(server, tmp_path):
+    store = server({"a": []})
+    save(tmp_path / "labels/a.nii.gz", np.arange(64 * 60 * 6, dtype=np.int32).reshape(64, 60, 6))
+    with pytest.raises(InputError, match="holds 23039 different values"):
+        ask(store)
