@@ -42,7 +42,7 @@ class InputError(ValueError, *_client_errors()):  # type: ignore[misc]
 def without_folders(message: str) -> str:
     """Cut the folders from the absolute paths of a message, so that it says nothing of how a disk is laid out."""
     pieces, rest = [], message
-    while (start := re.search(r"(?<![\w:/])/", rest)) is not None:
+    while (start := re.search(r"(?<![\w:/])/(?=\S)", rest)) is not None:
         path = rest[start.start() :]
         # The names of a folder that exists may hold blanks; of others what looks like a path is cut.
         ends = [slash.start() for slash in re.finditer("/", path) if os.path.isdir(path[: slash.start()])]

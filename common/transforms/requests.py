@@ -100,13 +100,13 @@ def listed(values: list[Any], most: int = 10) -> str:
 
 
 def _check_device(data: Mapping[Hashable, Any]) -> None:
-    device = data.get("device")
-    if device is None:
-        return
+    device = data.get("device", "cpu")
     try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise InputError(f"device: this machine cannot compute on {shortened(device)!r}; try cpu") from error
+        usable = device == "cpu" or torch.zeros(1, device=device).item() == 0 and torch.device(device).type != "cpu"
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise InputError(f"device: this machine cannot compute on {shortened(device)!r}; try cpu")
 
 
 def _check_model(data: Mapping[Hashable, Any]) -> None:

@@ -62,16 +62,7 @@ def voxels(answer):
 @pytest.mark.parametrize(
     "support",
     [
-        *(
-            "nosuch",
-            "../case_1",
-            "/etc/passwd",
-            "case_1/../case_1",
-            "case_1\0",
-            "case_1,nosuch",
-            "x" * 10_000,
-            "..",
-        ),
+        *("nosuch", "../case_1", "/etc/passwd", "case_1/../case_1", "case_1\0", "case_1,nosuch", "x" * 10_000, ".."),
         *(["case_1", "../x"], ["case_1,case_1"], ["case_1", 5], [["case_1"]], [None], {"a": 1}, 7, 1.5, True),
         *({"_target_": "os.system", "command": "false"}, ["$import this"], ["@device"]),
     ],
@@ -136,7 +127,7 @@ def test_a_macro_that_names_no_file(server, unchanged, key, tmp_path):
     assert answer.status == 500  # MONAI Label reads the file before the bundle sees the request
 
 
-@pytest.mark.parametrize("device", ["nonsense", "meta", "cpu:7", "$1", "@device"])
+@pytest.mark.parametrize("device", ["nonsense", "meta", "cpu:7", "cpu:0", "$1", "@device"])
 def test_a_device_that_is_none(server, unchanged, device):
     refused(server.infer(BUNDLE, "case_2", {"label_name": "liver", "device": device}), "device")
 
@@ -195,7 +186,7 @@ def test_a_key_that_is_the_servers_own_is_ignored(server, at_first, option):
     assert state(server) == at_first
 
 
-@pytest.mark.parametrize("params", ["5", "[]", "nonsense", '{"device": 5}', '{"logging": "x"}', '{"model": 1}'])
+@pytest.mark.parametrize("params", ["5", "nonsense", '{"device": 5}', '{"logging": "x"}', '{"model": 1}'])
 def test_what_monai_label_itself_fails_on(server, unchanged, params):
     before = len(server.log.read_text())
     assert server.call("POST", f"/infer/{BUNDLE}", {"image": "case_2"}, {"params": params}).status == 500
@@ -252,6 +243,36 @@ def test_a_huge_volume(server, unchanged, tmp_path):
     refused(server.infer(BUNDLE, "", {"label_name": "liver"}, file=tmp_path / "scan.nii"))
 
 
+def test_a_session_is_segmented(server, at_first, dataset, tmp_path):
+    file = dataset / "imagesTr/case_2.nii.gz"
+    assert voxels(server.infer(BUNDLE, "", {"label_name": "liver"}, session=server.open_session(file))) == at_first[1]
+    image, label = scan(2)
+    series = tmp_path / "series"
+    write_series(series, image, AFFINE, "case_2", "MR")
+    session = server.open_session(*sorted(series.iterdir()))
+    assert server.infer(BUNDLE, "", {"label_name": "liver"}, session=session).status == 200
+    mask = save(tmp_path / "mask.nii.gz", label)
+    answer = server.infer(
+        BUNDLE, "", {"label_value": 1}, session=server.open_session(file), label=tmp_path / "mask.nii.gz"
+    )
+    assert answer.status == 200, (answer.json, mask)
+
+
+@pytest.mark.parametrize("session", ["nosuch", "..", "../..", "/etc", "x" * 100])
+def test_a_session_that_is_none(server, unchanged, session):
+    refused(server.infer(BUNDLE, "", {"label_name": "liver"}, session=session), "image")
+
+
+def test_a_session_leads_to_no_other_file(server, unchanged, dataset, tmp_path):
+    outside = save(server.folder / "home" / "outside.nii.gz", scan(9)[0])
+    note = tmp_path / "meta.info"
+    note.write_text(json.dumps({"name": "x", "path": "/", "image": outside, "expiry": 3600}))
+    session = server.open_session(note, dataset / "imagesTr/case_2.nii.gz")
+    (folder,) = (server.folder / "home/.cache/monailabel/sessions" / session).glob("*/")
+    for name in (f"{session}/{folder.name}", str(folder)):
+        refused(server.infer(BUNDLE, "", {"label_name": "liver"}, session=name), "image")
+
+
 def test_a_label_that_does_not_fit_its_study(server, tmp_path):
     save(tmp_path / "odd.nii.gz", np.ones((32, 60, 6), np.int16))
     assert server.put_label("case_3", tmp_path / "odd.nii.gz", LABELS[:1]).status == 200  # MONAI Label checks nothing
@@ -281,13 +302,9 @@ def submit(server, dataset):
 @pytest.mark.parametrize(
     "info",
     [
-        *(
-            f'[{{"name": "liver", "idx": {value}}}]'
-            for value in ('"x"', "null", "Infinity", "NaN", "1.5", "-1", "1e99")
-        ),
-        *(f'[{{"name": {value}, "idx": 1}}]' for value in ("null", "5", '["liver"]', '{"a": [1]}', '""')),
-        *("[null]", "5", '{"name": "liver", "idx": 1}', '"liver"', "[[1]]", "true", '[{"name": "liver", "idx": [{}]}]'),
-        *('[{"name": "liver", "idx": true}]', '[{"name": "liver", "idx": 1}, {"name": "liver", "idx": 4}]'),
+        *(f'[{{"name": "liver", "idx": {value}}}]' for value in ('"x"', "null", "Infinity", "1.5", "[{}]")),
+        *(f'[{{"name": {value}, "idx": 1}}]' for value in ("null", '{"a": [1]}')),
+        *("[null]", "5", '{"name": "liver", "idx": 1}', '"liver"', "true"),
     ],
 )
 def test_a_malformed_label_breaks_no_other_request(server, at_first, submit, info):
@@ -339,33 +356,3 @@ def test_ids_with_commas_and_dollars_are_taken_as_they_are(server, dataset, at_f
     finally:
         for name in ("a,b", "$c"):
             server.delete_label(name)
-
-
-def test_a_session_is_segmented(server, at_first, dataset, tmp_path):
-    file = dataset / "imagesTr/case_2.nii.gz"
-    assert voxels(server.infer(BUNDLE, "", {"label_name": "liver"}, session=server.open_session(file))) == at_first[1]
-    image, label = scan(2)
-    series = tmp_path / "series"
-    write_series(series, image, AFFINE, "case_2", "MR")
-    session = server.open_session(*sorted(series.iterdir()))
-    assert server.infer(BUNDLE, "", {"label_name": "liver"}, session=session).status == 200
-    mask = save(tmp_path / "mask.nii.gz", label)
-    answer = server.infer(
-        BUNDLE, "", {"label_value": 1}, session=server.open_session(file), label=tmp_path / "mask.nii.gz"
-    )
-    assert answer.status == 200, (answer.json, mask)
-
-
-@pytest.mark.parametrize("session", ["nosuch", "..", "../..", "/etc", "x" * 100])
-def test_a_session_that_is_none(server, unchanged, session):
-    refused(server.infer(BUNDLE, "", {"label_name": "liver"}, session=session), "image")
-
-
-def test_a_session_leads_to_no_other_file(server, unchanged, dataset, tmp_path):
-    outside = save(server.folder / "home" / "outside.nii.gz", scan(9)[0])
-    note = tmp_path / "meta.info"
-    note.write_text(json.dumps({"name": "x", "path": "/", "image": outside, "expiry": 3600}))
-    session = server.open_session(note, dataset / "imagesTr/case_2.nii.gz")
-    (folder,) = (server.folder / "home/.cache/monailabel/sessions" / session).glob("*/")
-    for name in (f"{session}/{folder.name}", str(folder)):
-        refused(server.infer(BUNDLE, "", {"label_name": "liver"}, session=name), "image")

@@ -91,7 +91,7 @@ def test_label_values(info, values):
 @pytest.mark.parametrize(
     "text",
     [
-        *(f'[{{"name": "liver", "idx": {value}}}]' for value in ('"x"', "null", "Infinity", "1.5", "-1", "true", "1e99")),
+        *(f'[{{"name": "a", "idx": {value}}}]' for value in ('"x"', "null", "Infinity", "1.5", "-1", "true", "1e99")),
         *(f'[{{"name": {value}, "idx": 1}}]' for value in ("null", "5", '["a"]', '{"a": [1]}', '""')),
         *("[null]", "5", '"liver"', '{"liver": 1}', "[[1]]", "true", '[{"name": "a", "idx": "99999999999"}]'),
         '[{"name": "liver", "idx": 1}, {"name": "liver", "idx": 2}]',
@@ -127,15 +127,16 @@ def test_a_study_behind_a_link_is_a_study(server, tmp_path):
 def test_a_file_is_an_upload_only_while_the_server_answers_with_it(server, tmp_path):
     store = server({"a": LIVER})
     path, mask = save(tmp_path / "away/sent.nii.gz", scan(9)[0]), save(tmp_path / "away/mask.nii.gz", scan(1)[1])
-    source = "def run_inference(act, image_file, label_file):\n    return act()"
+    # The server's function, as far as the bundle can see it.
+    source = "def run_inference(transform, request, image_file, label_file):\n    return transform(request)"
     names = {"__name__": "monailabel.endpoints.infer"}
     exec(source, names)
     request = {"image": path, "label": mask, "label_value": 1, "support": "a"}
-    answer = names["run_inference"](lambda: StudySupportd(keys="image")(request), path, mask)
+    answer = names["run_inference"](StudySupportd(keys="image"), request, path, mask)
     assert (answer["image"], answer["support_files"]["label"]) == (path, [mask])
     for changed in ({"label": store.get_image_uri("b")}, {"label": ["x"]}, {"image": mask + "x"}):
         with pytest.raises(InputError):
-            names["run_inference"](lambda: StudySupportd(keys="image")({**request, **changed}), path, mask)
+            names["run_inference"](StudySupportd(keys="image"), {**request, **changed}, path, mask)
     with pytest.raises(InputError, match="no study sent.nii.gz on"):
         StudySupportd(keys="image")(request)
 
@@ -175,10 +176,12 @@ def test_of_a_request_only_what_is_needed_goes_on():
     }
 
 
-@pytest.mark.parametrize("option", [{"label_tag": ".."}, {"result_extension": "/x"}, {"result_dtype": "O"}, {"x": "%y"}])
-def test_options_that_the_server_would_fail_on(option):
-    with pytest.raises(InputError, match=next(iter(option))):
-        checked_request({"image": "x", **option})
+@pytest.mark.parametrize(
+    ("key", "value"), [("label_tag", ".."), ("result_extension", "/x"), ("result_dtype", "O"), ("x", "%y")]
+)
+def test_options_that_the_server_would_fail_on(key, value):
+    with pytest.raises(InputError, match=key):
+        checked_request({"image": "x", key: value})
 
 
 def test_the_values_of_a_bad_label_are_counted(server, tmp_path):
@@ -186,3 +189,17 @@ def test_the_values_of_a_bad_label_are_counted(server, tmp_path):
     save(tmp_path / "labels/a.nii.gz", np.arange(64 * 60 * 6, dtype=np.int32).reshape(64, 60, 6))
     with pytest.raises(InputError, match="holds 23039 different values"):
         ask(store)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("{}/my scans/case 1.nii.gz: damaged; see {}/my scans/b.nii", "case 1.nii.gz: damaged; see b.nii"),
+        ("no file /nosuch/folder/a.nii.gz; check '/etc/x'", "no file a.nii.gz; check 'x'"),
+        ("1/2 mm and/or http://host/page, (/a/b)", "1/2 mm and/or http://host/page, (b)"),
+        ("a line\n  and / another", "a line and / another"),
+    ],
+)
+def test_clients_see_files_without_their_folders(tmp_path, message, said):
+    (tmp_path / "my scans").mkdir()
+    assert InputError(message.replace("{}", str(tmp_path))).detail == said
