@@ -6,6 +6,7 @@ Nothing else opens a scan. A refusal is one line that names the file, what was f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from .series import is_dicom, read_series
 __all__ = [
     "EXTENSIONS",
     "check_label",
+    "check_resampling",
     "check_scan",
-    "check_voxels",
     "extension",
     "file_name",
     "nifti_header",
@@ -116,8 +117,8 @@ def check_label(label: MetaTensor, image: MetaTensor | None = None) -> MetaTenso
     name = file_name(label)
     _check_shape(label, name)
     values = label.as_tensor()
-    whole = values.round()
-    fine = (values >= 0) & (whole <= 2**31 - 1) & ((values - whole).abs() <= _NEARLY)
+    whole = values.round() + 0.0  # no -0
+    fine = (whole >= 0) & (whole <= 2**31 - 1) & ((values - whole).abs() <= _NEARLY)
     if not bool(fine.all()):
         odd = float(values[~fine][0])
         raise InputError(f"{name}: label value {odd:.10g} found; a label map holds whole numbers from 0 to 2147483647")
@@ -126,23 +127,26 @@ def check_label(label: MetaTensor, image: MetaTensor | None = None) -> MetaTenso
     return label if image is None else to_grid(label, image)
 
 
-def check_voxels(name: str, shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
-    """Check what resampling would ask for, before it does.
+def check_resampling(volume: MetaTensor, pixdim: Sequence[float]) -> None:
+    """Check what resampling would ask for, before it does: a header in wrong units asks for terabytes.
 
     Args:
-        name: of the file.
-        shape: voxels along the three axes that the resampled volume would have.
-        spacing: of the file, in mm.
+        volume: ``(C, X, Y, Z)``.
+        pixdim: spacing after resampling in mm; not above 0: that axis is kept.
 
     Raises:
-        InputError: more than ``LARGEST_VOLUME``.
+        InputError: more voxels than ``LARGEST_VOLUME``.
     """
-    voxels = float(np.prod([float(size) for size in shape]))
-    if not voxels <= LARGEST_VOLUME:
-        found = " x ".join(f"{size:.4g}" for size in spacing)
+    spacing = volume.affine[:3, :3].norm(dim=0).tolist()
+    voxels = math.prod(
+        (size - 1) * (found / wanted if wanted > 0 else 1) + 1
+        for size, found, wanted in zip(volume.shape[1:], spacing, pixdim, strict=True)
+    )
+    if voxels > LARGEST_VOLUME:
         raise InputError(
-            f"{name}: its spacing of {found} mm asks for {voxels:.3g} voxels after resampling, more than "
-            f"{LARGEST_VOLUME:.1e}; correct the header's units, or resample the scan"
+            f"{file_name(volume)}: its spacing of {' x '.join(f'{found:.4g}' for found in spacing)} mm asks for "
+            f"{voxels:.3g} voxels after resampling, more than {LARGEST_VOLUME:.1e}; correct the header's units or "
+            "spacing, or crop the scan"
         )
 
 

@@ -12,6 +12,8 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Orientation, ResizeWithPadOrCrop, Spacingd, SpatialPad
 from monai.utils import TraceKeys
 
+from ..data.reading import check_resampling
+
 
 class SliceAxisd(MapTransform, InvertibleTransform):
     """Move the slice axis last, or bring volumes to a named orientation.
@@ -55,8 +57,14 @@ class SafeSpacingd(Spacingd):
     """
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
-        """Resample the volumes under the transform's keys."""
+        """Resample the volumes under the transform's keys.
+
+        Raises:
+            InputError: a volume would get too many voxels.
+        """
         volumes = {key: data[key] for key in self.keys if key in data}
+        for volume in volumes.values():
+            check_resampling(volume, self.spacing_transform.pixdim)
         return {**data, **super().__call__(volumes, lazy)}
 
 

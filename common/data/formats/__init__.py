@@ -7,11 +7,17 @@ from pathlib import Path
 
 from ...errors import InputError
 from .header import LARGEST_VOLUME, Header
+from .metaimage import read_metaimage
 from .nifti import nifti_header, read_nifti
+from .nrrd import read_nrrd
 from .voxels import read_voxels
 
 # By extension, in small letters; the longer one of two that fit first.
-_READERS: dict[str, Callable[[Path], Header]] = {".nii.gz": read_nifti, ".nii": read_nifti}
+_READERS: dict[str, Callable[[Path], Header]] = {
+    **dict.fromkeys((".nii.gz", ".nii"), read_nifti),
+    **dict.fromkeys((".nrrd", ".nhdr"), read_nrrd),
+    **dict.fromkeys((".mha", ".mhd"), read_metaimage),
+}
 EXTENSIONS = tuple(_READERS)
 
 __all__ = ["EXTENSIONS", "LARGEST_VOLUME", "Header", "extension", "nifti_header", "read_header", "read_voxels"]

@@ -43,6 +43,8 @@ def read_nifti(path: Path) -> Header:
         InputError: damaged, no NIfTI file, no volume of real numbers, or no usable affine.
     """
     header, compressed = _read(path)
+    if not 0 < header["dim"][0] < 8:
+        raise _unreadable(path, f"{header['dim'][0]} dimensions")
     try:
         shape = [int(size) for size in header.get_data_shape()]
         dtype = volume_dtype(path, header.get_data_dtype())

@@ -88,7 +88,7 @@ def _read_encoded(header: Header) -> bytearray:
 
 
 def _inflated(stream: BinaryIO) -> Iterator[bytes]:
-    decoder = zlib.decompressobj()
+    decoder = zlib.decompressobj(47)  # of zlib or gzip, as it finds
     while not decoder.eof:
         block = decoder.unconsumed_tail or stream.read(_PIECE)
         if not block:
