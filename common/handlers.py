@@ -1,77 +1,95 @@
-"""Ignite handlers of our own: exact resuming, and saving results in the background."""
+"""Ignite handlers of our own: weights in and out, and saving results in the background."""
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader, CheckpointSaver
+from torch import nn
 
 from .background import in_background
-from .errors import InputError
-from .networks.layout import follow_weights
+from .checkpoints import load_weights, plain_network
+from .files import write_state
+from .resuming import FINAL, TrainingState, is_first
 
-_KINDS = ("fused", "foreach", "capturable")
+__all__ = ["BackgroundPostprocessing", "BestWeights", "TrainingState", "WeightsLoader", "WeightsSaver"]
 
 
-class TrainingState:
-    """Save everything that a training run depends on, and continue from it bit for bit.
+class WeightsLoader:
+    """Fill a network from a checkpoint before the first run of an engine.
 
     Args:
-        save_dir: folder of ``checkpoint_iteration=*.pt``; the newest one is kept, and the final state.
-        objects: what to save beside the trainer: network, optimiser, scheduler, episode loader, ...
-        save_interval: iterations between checkpoints.
-        resume: continue from the newest checkpoint in ``save_dir``.
+        load_path: file of weights, see ``read_weights``.
+        network: filled in place.
     """
 
-    def __init__(self, save_dir: str, objects: dict[str, Any], save_interval: int, resume: bool = False) -> None:
-        self.save_dir = Path(save_dir)
-        self.objects = objects
-        self.save_interval = save_interval
-        self.resume = resume
+    def __init__(self, load_path: str, network: nn.Module) -> None:
+        self.load_path = load_path
+        self.network = network
+        self._loaded = False
 
     def attach(self, engine: Engine) -> None:
-        """Add saver and, to resume, loader to a trainer.
+        """Load when the engine starts; it then raises ``InputError`` where the file does not fit."""
+        engine.add_event_handler(Events.STARTED, self._load)
 
-        Raises:
-            InputError: asked to resume without a checkpoint.
-        """
-        objects = {**self.objects, "trainer": engine, "random": _RandomState()}
-        if not dist.is_initialized() or dist.get_rank() == 0:
-            CheckpointSaver(
-                save_dir=str(self.save_dir),
-                save_dict=objects,
-                save_interval=self.save_interval,
-                epoch_level=False,
-                n_saved=1,
-            ).attach(engine)
-        if self.resume:
-            path = self._newest()
-            CheckpointLoader(load_path=str(path), load_dict=objects, map_location="cpu").attach(engine)
-            engine.add_event_handler(Events.STARTED, self._keep_kind_of_update)
+    def _load(self) -> None:
+        if not self._loaded:
+            load_weights(self.network, self.load_path)
+            self._loaded = True
 
-    def _keep_kind_of_update(self) -> None:
-        """Undo that a checkpoint brings how its run computed, not just what: fused or not, and in which order."""
-        for optimizer in self.objects.values():
-            if isinstance(optimizer, torch.optim.Optimizer):
-                for group in optimizer.param_groups:
-                    group.update({name: optimizer.defaults[name] for name in _KINDS if name in optimizer.defaults})
-                    group["lr"] = float(group["lr"])
-                follow_weights(optimizer)
 
-    def _newest(self) -> Path:
-        found = list(self.save_dir.glob("checkpoint_iteration=*.pt"))
-        if not found:
-            raise InputError(
-                f"{self.save_dir}: no checkpoint_iteration=*.pt to resume from; drop --resume or check ckpt_dir"
-            )
-        return max(found, key=lambda path: int(re.findall(r"\d+", path.stem)[-1]))
+class WeightsSaver:
+    """Write ``model.pt`` when a training has come to its end, and only then, and if asked one file now and then.
+
+    Args:
+        save_dir: folder.
+        network: whose weights are written, as a plain mapping of names and tensors.
+        interval: epochs between files ``model_epoch=*.pt``; 0 for none.
+    """
+
+    def __init__(self, save_dir: str, network: nn.Module, interval: int = 0) -> None:
+        self.save_dir = Path(save_dir)
+        self.network = network
+        self.interval = interval
+
+    def attach(self, engine: Engine) -> None:
+        """Add to a trainer."""
+        engine.add_event_handler(Events.COMPLETED, lambda: _write_weights(self.network, self.save_dir / FINAL))
+        if self.interval > 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._keep)
+
+    def _keep(self, engine: Engine) -> None:
+        _write_weights(self.network, self.save_dir / f"model_epoch={engine.state.epoch}.pt")
+
+
+class BestWeights:
+    """Write the weights of the validation with the highest key metric so far.
+
+    Args:
+        save_dir: folder.
+        network: whose weights are written.
+        filename: of the file.
+    """
+
+    def __init__(self, save_dir: str, network: nn.Module, filename: str = "model_best.pt") -> None:
+        self.path = Path(save_dir) / filename
+        self.network = network
+        self._best = -math.inf
+
+    def attach(self, engine: Engine) -> None:
+        """Add to an evaluator with a key metric."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._compare)
+
+    def _compare(self, engine: Engine) -> None:
+        state: Any = engine.state
+        score = float(state.metrics[state.key_metric_name])
+        if score > self._best:
+            self._best = score
+            _write_weights(self.network, self.path)
 
 
 class BackgroundPostprocessing:
@@ -105,14 +123,6 @@ class BackgroundPostprocessing:
         engine.add_event_handler(Events.COMPLETED, self.wait)
 
 
-class _RandomState:
-    """Torch's global generators, from which layers such as dropout draw."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        torch.set_rng_state(state["cpu"])
-        # On another number of GPUs a run goes on, but not bit for bit.
-        if len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
+def _write_weights(network: nn.Module, path: Path) -> None:
+    if is_first():
+        write_state(path, plain_network(network).state_dict())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..hashing import hash_files
 from .ahead import ReadAheadDataset
-from .cache import VolumeCache, hash_files, intensity_statistics
+from .cache import VolumeCache, intensity_statistics
 from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
 from .folds import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split, training_items
 from .phantom import cache_folder, make_phantom

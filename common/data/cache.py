@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import logging
 import math
 import multiprocessing
 import os
 import pickle
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +24,12 @@ from monai.transforms import Compose, Transform
 from monai.transforms.traits import RandomizableTrait
 from tqdm import tqdm
 
+from ..checkpoints import read_checkpoint
 from ..errors import InputError, one_line, user_mistake
+from ..files import write_bytes
+from ..hashing import hash_files
+
+logger = logging.getLogger(__name__)
 
 
 class VolumeCache(PersistentDataset):
@@ -64,6 +69,7 @@ class VolumeCache(PersistentDataset):
         self.transform_hash = _hash_transforms(self.transform)
         self._pickled_transform = pickle.dumps(self.transform)
         self._paths: dict[int, Path] = {}
+        self._verified: set[Path] = set()
 
     def fill(self) -> None:
         """Compute and store what is missing; continues where an interrupted run stopped.
@@ -103,14 +109,25 @@ class VolumeCache(PersistentDataset):
 
     def _transform(self, index: int) -> dict[str, Any]:
         path, item = self.path(index), self.data[index]
-        if not path.is_file():
+        stored = self._stored(path)
+        if stored is None:
             _prepare(pickle.loads(self._pickled_transform), item, path, remaining=1)
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path} is damaged: delete it, it will be made again")
-        stored = torch.load(path, weights_only=True)
+            stored = read_checkpoint(path)
         # Strings come from the item: the same scan may lie in another folder today.
         strings = {key: item[key] for key, value in stored.items() if isinstance(value, str) and key in item}
         return {**stored, **strings, "filename": str(item["image"])} if "image" in item else {**stored, **strings}
+
+    def _stored(self, path: Path) -> dict[str, Any] | None:
+        """Read what is stored; None where that is nothing, or damaged. Its checksums are verified once per process."""
+        if not path.is_file():
+            return None
+        try:
+            stored: Any = torch.load(path, weights_only=True) if path in self._verified else read_checkpoint(path)
+        except InputError:
+            logger.warning(f"{path}: this prepared volume is damaged; it is made again")
+            return None
+        self._verified.add(path)
+        return dict(stored)
 
     def _compute(self, missing: Sequence[int], cores: int) -> Iterator[None]:
         jobs = [(self.data[index], self.path(index), len(missing) - done) for done, index in enumerate(missing)]
@@ -159,19 +176,6 @@ def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image
     if count == 0:
         raise InputError("intensity statistics need at least one image, the dataset is empty")
     return mean, math.sqrt(squares / count)
-
-
-def hash_files(path: Path) -> bytes:
-    """SHA-256 of a file, or of all files of a folder (a DICOM series) with their names."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        parts = [file.relative_to(path).as_posix().encode() + hash_files(file) for file in files]
-        return hashlib.sha256(b"\0".join(parts)).digest()
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
 
 
 def _hash_transforms(compose: Compose) -> str:
@@ -227,12 +231,10 @@ def _prepare(transform: Compose, item: Mapping[str, Any], path: Path, remaining:
 def _store(prepared: dict[str, Any], path: Path, remaining: int) -> None:
     buffer = io.BytesIO()
     torch.save(prepared, buffer)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(buffer.getbuffer())
-        os.replace(partial, path)
+        write_bytes(path, buffer.getbuffer())
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         needed = remaining * buffer.getbuffer().nbytes / 2**20
         raise OSError(
@@ -240,8 +242,6 @@ def _store(prepared: dict[str, Any], path: Path, remaining: int) -> None:
             f"no space left in {path.parent}: {remaining} volumes need about {needed:.0f} MB; "
             "free space or set cache_dir to another disk",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _plain(output: Any) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import logging
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -15,9 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, one_line
+from ..exchange import put_in_place
+from ..files import whole_folder
+from ..hashing import hash_files
 
-VERSION = 2
+logger = logging.getLogger(__name__)
+
+VERSION = 3
+_SLICES, _INDICES, _DESCRIPTION = ("images", "supervoxels"), ("occurrences", "labels"), "pack.json"
+_verified: set[Path] = set()
 
 
 class Pack(NamedTuple):
@@ -96,19 +104,16 @@ def pack_volumes(
         return Pack(_join(images), _join(supervoxels), **_index(volumes))
     folder = Path(folder).expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    if key is not None and (folder / _name(key)).is_dir():
-        return _open(folder / _name(key))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pack-") as temporary:
-        fresh = Path(temporary) / "pack"
-        fresh.mkdir()
-        content = _write(dataset, fresh)
-        target = folder / _name(content if key is None else key)
-        try:
-            os.rename(fresh, target)
-        except OSError as error:
-            # Another rank or run came first; its pack holds the same.
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
+    if key is not None and (pack := _stored(folder / _name(key))) is not None:
+        return pack
+    fresh = folder / (f"{secrets.token_hex(8)}.unnamed" if key is None else _name(key))
+    with whole_folder(fresh) as draft:
+        content = _write(dataset, draft)
+    target = folder / _name(content if key is None else key)
+    if fresh != target:
+        if _stored(target) is None:
+            put_in_place(fresh, target)
+        shutil.rmtree(fresh, ignore_errors=True)
     return _open(target)
 
 
@@ -245,9 +250,10 @@ def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
             digest.update(volume.supervoxels.data)
             written.append(_without_slices(volume))
     description = _index(written)
-    for name in ("occurrences", "labels"):
+    for name in _INDICES:
         np.save(folder / f"{name}.npy", description.pop(name))
-    (folder / "pack.json").write_text(json.dumps(description, indent=2) + "\n")
+    description["sha256"] = _checksums(folder, description)
+    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
     return digest.hexdigest()
 
 
@@ -261,8 +267,34 @@ def _append(stream: BinaryIO, slices: NDArray[Any], shape: tuple[int, ...]) -> N
     stream.write(slices.data)
 
 
+def _stored(folder: Path) -> Pack | None:
+    """Open a pack; None where there is none, or a damaged one. Its checksums are verified once per process."""
+    if not folder.is_dir():
+        return None
+    try:
+        if folder not in _verified:
+            description = json.loads((folder / _DESCRIPTION).read_text())
+            expected, found = description.pop("sha256"), _checksums(folder, description)
+            wrong = [name for name in found if found[name] != expected.get(name)]
+            if wrong:
+                raise ValueError(f"another SHA-256 than noted: {', '.join(wrong)}")
+        pack = _open(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning(f"{folder}: this pack of training slices is damaged ({one_line(error)}); it is made again")
+        return None
+    _verified.add(folder)
+    return pack
+
+
+def _checksums(folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
+    files = {f"{name}.npy": hash_files(folder / f"{name}.npy").hex() for name in (*_SLICES, *_INDICES)}
+    return {**files, _DESCRIPTION: hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()}
+
+
 def _open(folder: Path) -> Pack:
     # Copy on write: torch warns of read-only arrays, and nothing may reach the files.
-    images, supervoxels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "supervoxels"))
-    occurrences, labels = (np.load(folder / f"{name}.npy") for name in ("occurrences", "labels"))
-    return Pack(images, supervoxels, occurrences, labels, **json.loads((folder / "pack.json").read_text()))
+    images, supervoxels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in _SLICES)
+    occurrences, labels = (np.load(folder / f"{name}.npy") for name in _INDICES)
+    description = json.loads((folder / _DESCRIPTION).read_text())
+    del description["sha256"]
+    return Pack(images, supervoxels, occurrences, labels, **description)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
+import logging
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from ..checkpoints import load_weights, read_weights
 from ..errors import InputError
+from ..hashing import hash_files
 from .segmenter import FewShotSegmenter
 
+logger = logging.getLogger(__name__)
+
 _HOST = "https://download.pytorch.org/models/"
-# Names end in the first digits of the file's SHA-256, which torch.hub checks.
+# Names end in the first digits of the file's SHA-256, which is checked.
 _FILES = {
     ("coco", 101): "deeplabv3_resnet101_coco-586e9e4e.pth",
     ("coco", 50): "deeplabv3_resnet50_coco-cd0a2569.pth",
@@ -69,13 +72,7 @@ def load_network(network: FewShotSegmenter, path: str) -> FewShotSegmenter:
         FileNotFoundError: no such file.
         InputError: the file is no checkpoint, or one of another network.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no file {path}; train first, or give the path of a model.pt")
-    state = _read(Path(path))
-    try:
-        network.load_state_dict(state)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    load_weights(network, path)
     return network
 
 
@@ -85,19 +82,31 @@ def _public_file(init: str, depth: int) -> Path:
         raise InputError(f"init: no public {init} weights for ResNet-{depth}; there are {known}; or use none")
     name = _FILES[init, depth]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not path.is_file():
-        try:
-            torch.hub.load_state_dict_from_url(_HOST + name, check_hash=True, map_location="cpu")
-        except (OSError, RuntimeError) as error:  # no connection, or a file whose hash is not its name's
-            raise FileNotFoundError(
-                f"init: {init} needs {_HOST + name}, which could not be fetched ({error}); "
-                f"download it elsewhere and put it at {path}, or use --init none"
-            ) from error
+    if path.is_file() and _is_whole(path):
+        return path
+    if path.is_file():
+        logger.warning(f"{path} is damaged: its SHA-256 does not begin with {_digits(path)}; it is fetched again")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(_HOST + name, str(path), hash_prefix=_digits(path))
+    except (OSError, RuntimeError) as error:  # no connection, or a file whose hash is not its name's
+        raise FileNotFoundError(
+            f"init: {init} needs {_HOST + name}, which could not be fetched ({error}); "
+            f"download it elsewhere and put it at {path}, or use --init none"
+        ) from error
     return path
 
 
+def _digits(path: Path) -> str:
+    return path.stem.rpartition("-")[2]
+
+
+def _is_whole(path: Path) -> bool:
+    return hash_files(path).hex().startswith(_digits(path))
+
+
 def _fill_backbone(backbone: nn.Module, path: Path) -> None:
-    state = {key.removeprefix("module.").removeprefix("backbone."): value for key, value in _read(path).items()}
+    state = {key.removeprefix("module.").removeprefix("backbone."): value for key, value in read_weights(path).items()}
     stages = {key.split(".")[0] for key in backbone.state_dict()}  # heads and later stages have no place here
     state = {key: value for key, value in state.items() if key.split(".")[0] in stages}
     try:
@@ -105,15 +114,3 @@ def _fill_backbone(backbone: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"init: {path} does not fit this encoder: {first}") from error
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a file, its own or those under ``state_dict``, and never run code that it may hold."""
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:  # other content, an empty file, a truncated one
-        raise InputError(f"{path} is no checkpoint of plain weights, or damaged; fetch or train it again") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path} holds something else than one network's weights; use the model.pt of a training")
-    return state

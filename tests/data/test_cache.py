@@ -245,14 +245,19 @@ def test_ranks_share_the_work_and_meet(scans, tmp_path, monkeypatch):
     assert met[1:] == [["a", "c", "b"]]
 
 
-def test_damaged_file_is_named(scans, tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "other", "empty", "flipped"])
+def test_damaged_file_is_made_again_with_a_line(scans, tmp_path, caplog, damage):
     dataset = cached(scans, tmp_path)
-    _ = dataset[0]
-    whole = dataset.path(0).read_bytes()
-    for damaged in (whole[:-100], b"rubbish"):
-        dataset.path(0).write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"\.pt is damaged: delete it"):
-            _ = dataset[0]
+    path, image = dataset.path(0), dataset[0]["image"]
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(image.numpy().tobytes()) + 5] ^= 4
+    path.write_bytes({"cut": whole[:-100], "other": b"rubbish", "empty": b"", "flipped": bytes(flipped)}[damage])
+    again = cached(scans, tmp_path)
+    assert torch.equal(again[0]["image"], image)
+    assert f"{path}: this prepared volume is damaged; it is made again" in caplog.text
+    assert path.read_bytes() == whole
+    assert Counted.calls == ["a", "a"]
 
 
 def test_only_deterministic_picklable_transforms(scans, tmp_path):

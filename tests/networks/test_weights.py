@@ -92,9 +92,29 @@ def test_none_changes_nothing(network):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_public_file_in_the_hub_folder_needs_no_connection(network, hub):
-    torch.save(public_state(), hub / "resnet18-f37072fd.pth")
+@pytest.fixture
+def public_file(hub, monkeypatch):
+    """A file in the hub folder under a name that ends in the first digits of its hash, as the public ones."""
+    torch.save(public_state(), hub / "draft.pth")
+    digits = hashlib.sha256((hub / "draft.pth").read_bytes()).hexdigest()[:8]
+    file = (hub / "draft.pth").rename(hub / f"resnet18-{digits}.pth")
+    monkeypatch.setitem(_FILES, ("imagenet", 18), file.name)
+    return file
+
+
+def test_public_file_in_the_hub_folder_needs_no_connection(network, public_file):
     load_encoder(network, "imagenet", depth=18)
+    assert torch.equal(network.encoder.backbone.conv1.weight, public_state()["conv1.weight"])
+
+
+def test_damaged_public_file_is_fetched_again_with_a_line(network, public_file, monkeypatch, caplog):
+    whole = public_file.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+    public_file.write_bytes(damaged)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, file, **_: Path(file).write_bytes(whole))
+    load_encoder(network, "imagenet", depth=18)
+    assert f"{public_file} is damaged" in caplog.text
     assert torch.equal(network.encoder.backbone.conv1.weight, public_state()["conv1.weight"])
 
 
@@ -103,7 +123,7 @@ def test_offline_the_message_says_what_to_fetch_and_where_to_put_it(network, hub
     def refuse(*_, **__):
         raise failure
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(FileNotFoundError) as error:
         load_encoder(network, "coco", depth=101)
     message = str(error.value)
@@ -136,7 +156,7 @@ def test_checkpoints_that_fit_no_network_are_refused_by_name(network, tmp_path):
     torch.save(FewShotSegmenter(UNet3DEncoder(4, (2, 4))).state_dict(), file)
     with pytest.raises(InputError, match=r"model\.pt: checkpoint of another network"):
         load_network(network, str(file))
-    torch.save({"model": network.state_dict(), "trainer": {"iteration": 3}}, file)
+    torch.save({"optimizer": network.state_dict(), "trainer": {"iteration": 3}}, file)
     with pytest.raises(InputError, match=r"model\.pt holds something else"):
         load_network(network, str(file))
 

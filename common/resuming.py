@@ -1,0 +1,275 @@
+"""Training that can be stopped at any instant: checkpoints, what they belong to, and going on from them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+
+from .checkpoints import plain_network, read_checkpoint
+from .errors import InputError, in_server
+from .files import whole_file, write_json, write_state
+from .identity import calling_config, differences, scans_of, settings_of
+from .interrupts import Interrupts
+from .networks.layout import follow_weights
+
+logger = logging.getLogger(__name__)
+
+FINAL, PREVIOUS = "model.pt", "model_previous.pt"
+_PATTERN, _RECORD = "checkpoint_iteration=*.pt", "training.json"
+_KINDS = ("fused", "foreach", "capturable")
+
+
+class TrainingState:
+    """Save everything that a training depends on, and continue from it bit for bit.
+
+    While it runs, a training has its folder to itself. The two newest ``checkpoint_iteration=*.pt`` are kept, so that
+    one can be damaged; ``training.json`` says which training the folder holds. On Ctrl-C and SIGTERM the step is
+    finished, and a checkpoint written.
+
+    Args:
+        save_dir: folder of checkpoints and weights.
+        objects: what to save beside the trainer: network, optimiser, scheduler, episode loader, ...
+        save_interval: iterations between checkpoints.
+        resume: continue from the newest checkpoint of this training.
+        restart: begin anew although the folder holds an unfinished training.
+        data: training set, whose ``data`` are the scans that the training belongs to.
+    """
+
+    def __init__(
+        self,
+        save_dir: str,
+        objects: dict[str, Any],
+        save_interval: int,
+        resume: bool = False,
+        restart: bool = False,
+        data: Any = None,
+    ) -> None:
+        self.save_dir = Path(save_dir)
+        self.objects = objects
+        self.save_interval = save_interval
+        self.resume = resume
+        self.restart = restart
+        self.data = data
+        self._config = calling_config()
+        self._random = _RandomState()
+        self._identity: dict[str, Any] = {}
+        self._kept: list[Path] = []
+        self._stale: list[Path] = []
+        self._interrupts = Interrupts(save=lambda: None)
+
+    def attach(self, engine: Engine) -> None:
+        """Make a trainer's ``run`` safe, and save while it lasts.
+
+        Its ``run`` then raises ``InputError``: another training is running in the folder, there is nothing to resume
+        from, what there is belongs to another training, or an unfinished one would be lost.
+        """
+        engine.run = self._safe(engine, engine.run)  # type: ignore[method-assign]
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._random.release)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._step_begins)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step_ends)
+
+    def _safe(self, engine: Engine, run: Callable[..., Any]) -> Callable[..., Any]:
+        def safe_run(*args: Any, **kwargs: Any) -> Any:
+            first = is_first()
+            with _alone_in(self.save_dir) if first else nullcontext():
+                with Interrupts(save=lambda: self._save(engine)) as self._interrupts:
+                    state = run(*args, **kwargs)
+                    self._interrupts.act()
+                if first and self._interrupts.pending is None:
+                    self._record(finished=True)
+            return state
+
+        return safe_run
+
+    def _begin(self, engine: Engine) -> None:
+        config_settings = settings_of(self._config, engine.state.max_epochs)
+        scans = {} if self.data is None else scans_of(self.data.data)
+        self._identity = {"settings": config_settings, "scans": scans}
+        if self.resume:
+            self._load(engine)
+        elif is_first():
+            self._start_clean()
+        if is_first():
+            self._record(finished=False)
+
+    def _start_clean(self) -> None:
+        self._stale = checkpoints_in(self.save_dir)
+        model = self.save_dir / FINAL
+        if self._stale and not self.restart and not in_server() and not _is_finished(self.save_dir):
+            raise InputError(
+                f"{self.save_dir} holds an unfinished training ({self._stale[-1].name}): resume continues it "
+                "(--resume), restart begins anew (--restart), another ckpt_dir keeps both"
+            )
+        if model.is_file():
+            previous = self.save_dir / PREVIOUS
+            with whole_file(previous) as draft:
+                shutil.copyfile(model, draft)
+            logger.info(f"{model} of the training before is kept as {previous.name}")
+
+    def _load(self, engine: Engine) -> None:
+        path, content = self._newest()
+        prior, targets = engine.state.max_epochs, self._targets(engine)
+        try:
+            Checkpoint.load_objects(targets, {name: content[name] for name in targets})
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{path} does not fit this training ({' '.join(str(error).split())}); train anew"
+            ) from error
+        if prior is not None and engine.state.epoch > prior:
+            raise InputError(f"{path} stands at epoch {engine.state.epoch}, max_epochs is {prior}: set it higher")
+        engine.state.max_epochs = prior
+        self._keep_kind_of_update()
+        logger.info(f"training goes on from {path}")
+
+    def _newest(self) -> tuple[Path, dict[str, Any]]:
+        """Read the newest checkpoint of this training, and note which files are of it."""
+        found: tuple[Path, dict[str, Any]] | None = None
+        others: list[str] = []
+        self._kept, self._stale = [], []
+        for path in reversed(checkpoints_in(self.save_dir)):
+            try:
+                content = read_checkpoint(path)
+            except InputError as error:
+                logger.warning(f"{error}; an older checkpoint is tried")
+                self._stale.append(path)
+                continue
+            told = content.get("training") if isinstance(content, dict) else None
+            differing = ["its settings are not in it"] if told is None else differences(self._identity, told)
+            if differing:
+                others.append(f"{path} is of another training: {'; '.join(differing[:5])}")
+            else:
+                found = found or (path, content)
+                self._kept.insert(0, path)
+        if found is not None:
+            return found
+        if others:
+            raise InputError(f"{others[0]}; use its settings, or another ckpt_dir, or begin anew without resume")
+        fix = "all are damaged: begin anew with --restart" if self._stale else "drop --resume or check ckpt_dir"
+        raise InputError(f"{self.save_dir}: no {_PATTERN} to resume from; {fix}")
+
+    def _keep_kind_of_update(self) -> None:
+        """Undo that a checkpoint brings how its run computed, not just what: fused or not, and in which order."""
+        for optimizer in self.objects.values():
+            if isinstance(optimizer, torch.optim.Optimizer):
+                for group in optimizer.param_groups:
+                    group.update({name: optimizer.defaults[name] for name in _KINDS if name in optimizer.defaults})
+                    group["lr"] = float(group["lr"])
+                follow_weights(optimizer)
+
+    def _step_begins(self) -> None:
+        self._interrupts.busy = True
+
+    def _step_ends(self, engine: Engine) -> None:
+        iteration, length = engine.state.iteration, engine.state.epoch_length
+        if length and iteration % length == 0:
+            self._random.hold()  # validation draws too, and is not repeated after a resume
+        if self._interrupts.pending is not None:
+            self._save(engine)
+            engine.terminate(skip_completed=True)
+        elif iteration % self.save_interval == 0:
+            self._save(engine)
+        self._interrupts.busy = False
+        if self._interrupts.pending is not None and not engine.should_terminate:  # it came while saving
+            self._save(engine)
+            engine.terminate(skip_completed=True)
+
+    def _save(self, engine: Engine) -> None:
+        path = self.save_dir / _PATTERN.replace("*", str(engine.state.iteration))
+        if not is_first() or engine.state.iteration == 0 or path in self._kept:
+            return
+        content = {name: plain_network(part).state_dict() for name, part in self._targets(engine).items()}
+        write_state(path, {**content, "training": self._identity})
+        self._kept.append(path)
+        for old in [*self._stale, *self._kept[:-2]]:
+            if old not in self._kept[-2:]:
+                old.unlink(missing_ok=True)
+        self._stale, self._kept = [], self._kept[-2:]
+
+    def _targets(self, engine: Engine) -> dict[str, Any]:
+        return {**self.objects, "trainer": engine, "random": self._random}
+
+    def _record(self, finished: bool) -> None:
+        write_json(self.save_dir / _RECORD, {"finished": finished, **self._identity})
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """List the checkpoints of a folder, the newest last."""
+    return sorted(folder.glob(_PATTERN), key=lambda path: int("0" + "".join(re.findall(r"=(\d+)\.pt$", path.name))))
+
+
+def _is_finished(folder: Path) -> bool:
+    """Tell whether the training that a folder holds came to its end."""
+    try:
+        return bool(json.loads((folder / _RECORD).read_text())["finished"])
+    except (OSError, ValueError, KeyError, TypeError):  # written before there was such a record, or damaged
+        return (folder / FINAL).is_file()
+
+
+def is_first() -> bool:
+    """Tell whether this process writes the files: of several that train together the first."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the death of this process releases."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".training.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise InputError(
+                f"{folder}: a training is running here (process {lock.read().strip() or 'unknown'}); wait for its end, "
+                "or use another ckpt_dir"
+            ) from None
+        except OSError as error:
+            logger.warning(f"{folder}: no locks on this disk ({error}); start one training here at a time")
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+class _RandomState:
+    """Torch's global generators, from which layers such as dropout draw."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Any] | None = None
+
+    def hold(self) -> None:
+        """Remember the state at the end of an epoch."""
+        self._held = self._now()
+
+    def release(self) -> None:
+        """Go back to what was remembered: the next epoch begins as if nothing had been drawn meanwhile."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self.load_state_dict(held)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._held or self._now()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["cpu"])
+        # On another number of GPUs a run goes on, but not bit for bit.
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+    @staticmethod
+    def _now() -> dict[str, Sequence[torch.Tensor] | torch.Tensor]:
+        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
