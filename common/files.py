@@ -120,8 +120,8 @@ def write_state(path: Path, state: Any) -> None:
     """
     import torch
 
-    with whole_file(path, check_archive) as draft:
-        torch.save(state, draft)
+    with whole_file(path, check_archive) as draft, draft.open("wb") as stream:
+        torch.save(state, stream)  # given a path, torch would write the hidden name into the archive
 
 
 def check_archive(path: Path) -> None:
@@ -135,6 +135,9 @@ def check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
+            for entry in archive.infolist():
+                if entry.external_attr & 0x10:  # a folder, from which torch reads nothing
+                    damaged = entry.filename
     except zipfile.BadZipFile as error:
         raise OSError(errno.EIO, f"it was not read back as it was written: {error}") from error
     if damaged is not None:

@@ -1,5 +1,6 @@
-"""Resuming from the newest checkpoint, and saving results in the background."""
+"""Weights written and loaded by engines, and saving results in the background."""
 
+import math
 import threading
 
 import pytest
@@ -7,57 +8,52 @@ import torch
 from ignite.engine import Engine, Events
 
 from common.errors import InputError
-from common.handlers import BackgroundPostprocessing, TrainingState
+from common.handlers import BackgroundPostprocessing, BestWeights, WeightsLoader, WeightsSaver
 
 
-def trainer(module):
-    def step(_, batch):
-        with torch.no_grad():
-            module.weight += batch
-
-    return Engine(step)
-
-
-def test_newest_checkpoint_is_kept_and_continued(tmp_path):
+def test_weights_are_written_when_the_training_came_to_its_end_and_only_then(tmp_path):
     module = torch.nn.Linear(1, 1)
-    engine = trainer(module)
-    TrainingState(str(tmp_path), {"module": module}, save_interval=9).attach(engine)
-    engine.run(torch.ones(20), max_epochs=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_iteration=18.pt"]
+    (tmp_path / "model.pt").write_bytes(b"good")
 
-    fresh = torch.nn.Linear(1, 1)
-    resumed = trainer(fresh)
-    TrainingState(str(tmp_path), {"module": fresh}, save_interval=9, resume=True).attach(resumed)
-    resumed.run(torch.ones(20), max_epochs=1)
-    assert resumed.state.iteration == 20
-    assert torch.equal(fresh.weight, module.weight)
+    def step(engine, _):
+        if engine.state.iteration == 3:
+            raise RuntimeError("out of memory")
+
+    failing = Engine(step)
+    WeightsSaver(str(tmp_path), module).attach(failing)
+    with pytest.raises(RuntimeError):
+        failing.run(range(5))
+    assert (tmp_path / "model.pt").read_bytes() == b"good"
+    whole = Engine(lambda *_: None)
+    WeightsSaver(str(tmp_path), module, interval=2).attach(whole)
+    whole.run(range(2), max_epochs=5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt", "model_epoch=2.pt", "model_epoch=4.pt"]
+    assert torch.equal(torch.load(tmp_path / "model.pt", weights_only=True)["weight"], module.weight)
 
 
-def test_nothing_to_resume_from(tmp_path):
-    state = TrainingState(str(tmp_path), {}, save_interval=9, resume=True)
-    with pytest.raises(InputError, match="no checkpoint_iteration"):
-        state.attach(Engine(lambda *_: None))
-
-
-def test_dropout_goes_on_as_if_never_stopped(tmp_path):
-    def run(folder, batches, resume=False):
-        seen = []
-        engine = Engine(lambda _, batch: seen.append(torch.rand(1).item()))
-        TrainingState(str(folder), {}, save_interval=4, resume=resume).attach(engine)
-        engine.run(torch.ones(batches), max_epochs=1)
-        return seen
-
-    torch.manual_seed(5)
-    whole = run(tmp_path / "whole", 8)
-    torch.manual_seed(5)
-    first = run(tmp_path / "parts", 4)
-    torch.manual_seed(6)
+def test_the_best_weights_are_those_of_the_highest_metric(tmp_path):
+    module, scores = torch.nn.Linear(1, 1), iter([0.3, 0.6, math.nan, 0.5])
     engine = Engine(lambda *_: None)
-    TrainingState(str(tmp_path / "parts"), {}, save_interval=4, resume=True).attach(engine)
-    seen = []
-    engine.add_event_handler(Events.ITERATION_STARTED, lambda _: seen.append(torch.rand(1).item()))
-    engine.run(torch.ones(8), max_epochs=2)
-    assert first == whole[:4] and seen[:4] == whole[4:]
+
+    def validate(engine):
+        engine.state.key_metric_name = "dice"
+        engine.state.metrics = {"dice": next(scores)}
+        torch.nn.init.constant_(module.weight, engine.state.metrics["dice"])
+
+    engine.add_event_handler(Events.EPOCH_COMPLETED, validate)
+    BestWeights(str(tmp_path), module).attach(engine)
+    engine.run(range(1), max_epochs=4)
+    assert float(torch.load(tmp_path / "model_best.pt", weights_only=True)["weight"]) == pytest.approx(0.6)
+
+
+def test_weights_are_loaded_once_before_the_first_run(tmp_path):
+    torch.save(torch.nn.Linear(1, 1).state_dict(), tmp_path / "model.pt")
+    module, engine = torch.nn.Linear(1, 1), Engine(lambda *_: None)
+    WeightsLoader(str(tmp_path / "model.pt"), module).attach(engine)
+    engine.run(range(1))
+    assert torch.equal(module.weight, torch.load(tmp_path / "model.pt", weights_only=True)["weight"])
+    (tmp_path / "model.pt").unlink()
+    engine.run(range(1))
 
 
 class TestBackgroundPostprocessing:

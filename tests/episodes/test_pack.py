@@ -61,6 +61,22 @@ def test_key_is_packed_once(volumes, tmp_path):
     assert dataset.count == 6 and len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("key", ["fold 1", None])
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "pack.json"])
+def test_a_damaged_pack_is_made_again_with_a_line(volumes, tmp_path, monkeypatch, caplog, key, name):
+    whole = [np.array(part) for part in pack_volumes(volumes, tmp_path, key)]
+    (folder,) = tmp_path.iterdir()
+    content = bytearray((folder / name).read_bytes())
+    content[-7] ^= 1
+    (folder / name).write_bytes(content)
+    monkeypatch.setattr("common.episodes.pack._verified", set())  # as in the next process
+    again = pack_volumes(volumes, tmp_path, key)
+    assert f"{folder}: this pack of training slices is damaged" in caplog.text
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_without_key_the_content_names_the_pack(volumes, tmp_path):
     pack_volumes(volumes, tmp_path)
     pack_volumes(volumes, tmp_path)

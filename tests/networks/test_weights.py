@@ -1,5 +1,7 @@
 """Pretrained encoder weights: the public files' layouts, local files, and the messages when they are missing."""
 
+import hashlib
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -16,6 +18,7 @@ from common.networks import (
     load_encoder,
     load_network,
 )
+from common.networks.weights import _FILES
 
 
 @pytest.fixture
