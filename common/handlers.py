@@ -13,6 +13,7 @@ from torch import nn
 
 from .background import in_background
 from .checkpoints import load_weights, plain_network
+from .failures import ScanFailures
 from .files import write_state
 from .resuming import FINAL, TrainingState, is_first
 
@@ -96,21 +97,32 @@ class BackgroundPostprocessing:
     """Postprocess each item in the background while the evaluator goes on with the next one; results follow in order.
 
     Goes into the evaluator twice: as ``postprocessing``, which takes items and returns them as they are, and as a
-    handler, which waits for the last one. What a transform raises comes up with the next item or at the end.
+    handler, which waits for the last one. What a transform raises comes up with the next item or at the end, unless it
+    is the failure of a single scan.
 
     Args:
         transforms: what to do with an item; its return value is not used.
+        failures: takes the failures of single scans.
     """
 
-    def __init__(self, transforms: Callable[[Any], Any]) -> None:
+    def __init__(self, transforms: Callable[[Any], Any], failures: ScanFailures | None = None) -> None:
         self.transforms = transforms
+        self.failures = failures
         self._running: Future[Any] | None = None
 
     def __call__(self, item: Any) -> Any:
         """Start on an item once the one before is done."""
         self.wait()
-        self._running = in_background(self.transforms, item)
+        self._running = in_background(self._transform, item)
         return item
+
+    def _transform(self, item: Any) -> None:
+        try:
+            self.transforms(item)
+        except Exception as error:
+            if self.failures is None:
+                raise
+            self.failures.take(item.get("answer", "scan"), error)
 
     def wait(self) -> None:
         """Wait until nothing is left to do."""

@@ -65,6 +65,7 @@ def segment(
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
     confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
     precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
+    overwrite: Annotated[bool, typer.Option(help="Replace results that this command did not make.")] = False,
 ) -> None:
     """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
     overrides: dict[str, Any] = {
@@ -73,6 +74,7 @@ def segment(
         "image": file_setting(image),
         "output_dir": literal(output_dir),
         "confidence": confidence,
+        "overwrite": overwrite,
     }
     if checkpoint is not None:
         overrides["checkpoint"] = literal(checkpoint)

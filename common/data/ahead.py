@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from monai.data import Dataset
+import torch
+from monai.data import Dataset, MetaTensor
 
 from ..background import in_background
+from ..failures import failure_of
+
+logger = logging.getLogger(__name__)
 
 
 class ReadAheadDataset(Dataset):
@@ -19,11 +24,20 @@ class ReadAheadDataset(Dataset):
         data: items.
         transform: deterministic transforms.
         ahead: items prepared beyond the one asked for; as many are held in memory.
+        support: transform that attaches to an item what all share. Where given, an item that a person's mistake keeps
+            from being prepared comes as it is, with the one line under ``FAILURE``; a fault of the support is raised.
     """
 
-    def __init__(self, data: Sequence[Any], transform: Callable[..., Any] | None = None, ahead: int = 1) -> None:
+    def __init__(
+        self,
+        data: Sequence[Any],
+        transform: Callable[..., Any] | None = None,
+        ahead: int = 1,
+        support: Callable[..., Any] | None = None,
+    ) -> None:
         super().__init__(data, transform)
         self.ahead = ahead
+        self.support = support
         self._prepared: dict[tuple[int, int], Future[Any]] = {}
 
     def _transform(self, index: int) -> Any:
@@ -34,5 +48,16 @@ class ReadAheadDataset(Dataset):
         self._prepared = {name: item for name, item in self._prepared.items() if name in wanted}
         for name in wanted:
             if name not in self._prepared:
-                self._prepared[name] = in_background(super()._transform, name[1])
+                self._prepared[name] = in_background(self._prepare, name[1])
         return self._prepared.pop(wanted[0]).result()
+
+    def _prepare(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:
+            failure = None if self.support is None else failure_of(error, self.data[index])
+            if self.support is None or failure is None:
+                raise
+            logger.debug("traceback of a scan's failure", exc_info=error)
+            self.support({"image": MetaTensor(torch.zeros(1))})  # is it the scan?
+            return failure

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +18,14 @@ from monai.data import MetaTensor
 
 from .. import __version__
 from ..data.reading import read_label, to_grid
-from ..data.series import check_series
-from ..errors import InputError
-from ..files import whole_file
+from ..data.series import check_series, holds_series, is_dicom
+from ..errors import InputError, one_line
+from ..files import write_bytes
+from ..records import PROGRAM
+from .headers import complete
 from .organs import SNOMED_CT, find_organ
 
 logger = logging.getLogger(__name__)
-
-# Attributes that a segmentation copies from its source and that may be empty but not absent.
-_MAY_BE_EMPTY = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
-    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
-)
 
 
 def need_dicom() -> None:
@@ -55,6 +54,8 @@ def write_segmentation(
     organ_names: Mapping[int, str] | None,
     algorithm_name: str,
     algorithm_version: str,
+    mark: str = "",
+    say: Callable[[str], object] = logger.warning,
 ) -> Path:
     """Write a label map as DICOM-SEG: binary, one coded segment for each organ, with references to every source slice.
 
@@ -69,6 +70,8 @@ def write_segmentation(
         organ_names: label values to write and their names; None: all that are there, as "organ 1" and so on.
         algorithm_name: name of the program, for instance that of the bundle.
         algorithm_version: its version.
+        mark: of the command, stored in a private element.
+        say: gets a line for what the headers lack.
 
     Returns:
         The file.
@@ -78,21 +81,81 @@ def write_segmentation(
             holds none of the organs.
     """
     need_dicom()
-    import pydicom
-
     if not Path(series).is_dir():
         raise InputError(f"{series}: DICOM-SEG refers to a DICOM series; give its folder")
-    slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in check_series(Path(series))]
+    slices = [_header(path) for path in check_series(Path(series))]
     grid = _grid(slices, series)
     label = read_label(label_map, grid) if isinstance(label_map, (str, Path)) else to_grid(label_map, grid)
     volume = label.as_tensor().round().to(torch.int32)[0].cpu().numpy()
     names = _present(volume, organ_names, label_map if isinstance(label_map, (str, Path)) else output)
-    _complete(slices, series)
-    algorithm = (algorithm_name, algorithm_version)
-    dataset = _segmentation(slices, volume, names, *algorithm)
-    with whole_file(Path(output)) as partial:
-        dataset.save_as(partial)
+    with _quiet():
+        lines = complete(slices, series)
+    for line in lines:
+        say(line)
+    content = _as_file(series, mark, slices, volume, names, algorithm_name, algorithm_version)
+    write_bytes(Path(output), content)
     return Path(output)
+
+
+def check_headers(series: str | Path, say: Callable[[str], object] = logger.warning) -> None:
+    """Tell, before anything is segmented, what a series' headers lack for a DICOM-SEG, by making one of a single slice.
+
+    Args:
+        series: folder of a DICOM series; its files are not checked.
+        say: gets a line for what is lacking.
+
+    Raises:
+        InputError: packages are missing, or it is a file, to which a DICOM-SEG cannot refer.
+    """
+    need_dicom()
+    if Path(series).is_file():
+        raise InputError(f"{series}: DICOM-SEG refers to a DICOM series; give its folder, or leave dicom_seg out")
+    if not holds_series(Path(series)):
+        return
+    slices = [_header(path) for path in sorted(Path(series).iterdir()) if path.is_file() and is_dicom(path)]
+    try:
+        with _quiet():
+            lines = complete(slices, series)
+        for line in lines:
+            say(line)
+        volume = np.ones((int(slices[0].Columns), int(slices[0].Rows), 1), np.int32)
+        _as_file(series, "", slices[:1], volume, {1: "organ 1"}, "name", "version")
+    except (InputError, AttributeError) as error:
+        say(f"{one_line(error)}; its label map will be written, a DICOM-SEG will not")
+
+
+def _header(path: Path) -> Any:
+    import pydicom
+
+    with _quiet():
+        return pydicom.dcmread(path, stop_before_pixels=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out pydicom's remarks on headers: ``complete`` looks for itself, and tells in one line."""
+    log = logging.getLogger("pydicom")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def _as_file(series: str | Path, mark: str, *content: Any) -> bytes:
+    stream = BytesIO()
+    try:
+        with _quiet():
+            dataset = _segmentation(*content)
+            if mark:
+                dataset.private_block(0x0099, PROGRAM, create=True).add_new(1, "LO", mark)
+            dataset.save_as(stream)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{series}: no DICOM-SEG can be made of its headers: {one_line(error)}") from error
+    return stream.getvalue()
 
 
 def _grid(slices: Sequence[Any], series: str | Path) -> MetaTensor:
@@ -124,29 +187,6 @@ def _present(volume: np.ndarray, names: Mapping[int, str] | None, source: Any) -
     return found
 
 
-def _complete(slices: Sequence[Any], series: str | Path) -> None:
-    """Fill in what de-identification has emptied and what a segmentation must refer to."""
-    from pydicom.uid import generate_uid
-
-    for item in slices:
-        item.SOPClassUID = item.get("SOPClassUID") or item.file_meta.get("MediaStorageSOPClassUID")
-        item.SOPInstanceUID = item.get("SOPInstanceUID") or item.file_meta.get("MediaStorageSOPInstanceUID")
-        for name in _MAY_BE_EMPTY:
-            item.setdefault(name, "")
-    if not all(item.SOPClassUID and item.SOPInstanceUID for item in slices):
-        raise InputError(f"{series}: slices without SOP Instance UID cannot be referred to; export the series again")
-    instances = [str(item.SOPInstanceUID) for item in slices]
-    derived = []
-    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        if not slices[0].get(name):
-            derived.append(name)
-            uid = generate_uid(entropy_srcs=[name, *instances])
-            for item in slices:
-                setattr(item, name, uid)
-    if derived:
-        logger.warning("%s: %s empty; the DICOM-SEG has ones derived from the slices", series, ", ".join(derived))
-
-
 def _segmentation(slices: Sequence[Any], volume: np.ndarray, names: Mapping[int, str], name: str, version: str) -> Any:
     import highdicom as hd
     from pydicom.sr.codedict import codes
@@ -162,7 +202,7 @@ def _segmentation(slices: Sequence[Any], volume: np.ndarray, names: Mapping[int,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe(number, organ, algorithm) for number, organ in enumerate(names.values(), 1)],
         series_instance_uid=hd.UID(),
-        series_number=int(slices[0].get("SeriesNumber") or 0) + 1000,
+        series_number=_series_number(slices[0]) + 1000,
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer="fewshot-bundles",
@@ -194,3 +234,10 @@ def _describe(number: int, name: str, algorithm: Any) -> Any:
         modifiers = [hd.sr.CodedConcept(value, SNOMED_CT, meaning) for value, meaning in organ.modifiers]
         description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifiers
     return description
+
+
+def _series_number(header: Any) -> int:
+    try:
+        return int(header.get("SeriesNumber") or 0)
+    except (ValueError, TypeError):  # no whole number
+        return 0

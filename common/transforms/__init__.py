@@ -1,9 +1,10 @@
 """MONAI dictionary transforms of our own, in the order in which a scan meets them."""
 
-from .dicom_seg import SaveDicomSegd, name_after_scan
+from .dicom_seg import SaveDicomSegd
 from .geometry import CropPadInPlaned, SafeSpacingd, SliceAxisd
 from .outputs import MergeOrgansd, OrganMasksd
 from .reading import LoadScansd
+from .saving import SaveAnswerd
 from .studies import StudySupportd
 from .support import LoadSupportd, QueryExtentd
 
@@ -15,8 +16,8 @@ __all__ = [
     "OrganMasksd",
     "QueryExtentd",
     "SafeSpacingd",
+    "SaveAnswerd",
     "SaveDicomSegd",
     "SliceAxisd",
     "StudySupportd",
-    "name_after_scan",
 ]

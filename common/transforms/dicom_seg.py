@@ -1,4 +1,4 @@
-"""Results of DICOM series: their names, and label maps as DICOM-SEG."""
+"""Label maps of DICOM series as DICOM-SEG."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from ..data.reading import file_name
+from .saving import answer_file
 
 logger = logging.getLogger(__name__)
 
 
 class SaveDicomSegd(MapTransform):
-    """Write label maps of DICOM series as ``<series folder>_seg.dcm``; needs the extra ``dicom``.
+    """Write label maps of DICOM series as ``<answer>_seg.dcm``; needs the extra ``dicom``.
 
     Args:
         keys: keys of label maps ``(1, X, Y, Z)`` on the grid of the scan that was read, whose meta names the folder.
-        output_dir: folder to write to.
         bundle_root: bundle, whose metadata name the algorithm and its version.
         organ_names: label values to write and the organs' names, by which codes are found; None: all, as "organ 1".
         allow_missing_keys: skip keys that are absent.
@@ -29,7 +29,6 @@ class SaveDicomSegd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        output_dir: str,
         bundle_root: str,
         organ_names: Mapping[Any, str] | None = None,
         allow_missing_keys: bool = False,
@@ -38,7 +37,6 @@ class SaveDicomSegd(MapTransform):
 
         need_dicom()  # before anything is segmented
         super().__init__(keys, allow_missing_keys)
-        self.output_dir = Path(output_dir)
         self.algorithm = algorithm_of(bundle_root)
         self.organ_names = None if organ_names is None else {int(value): name for value, name in organ_names.items()}
 
@@ -56,20 +54,11 @@ class SaveDicomSegd(MapTransform):
             if not drawn & set(self.organ_names or drawn):
                 logger.warning("%s: no organ was found, so no DICOM-SEG is written", series)
                 continue
-            output = self.output_dir / f"{series.name}_seg.dcm"
-            write_segmentation(series, data[key].cpu(), output, self.organ_names, *self.algorithm)
+            output = answer_file(data, "seg.dcm")
+            label = data[key].cpu()
+            write_segmentation(series, label, output, self.organ_names, *self.algorithm, mark=data["mark"], say=_silent)
         return dict(data)
 
 
-def name_after_scan(meta: Mapping[str, Any] | None, saver: Any = None) -> dict[str, Any]:
-    """Name a result after its scan, for ``SaveImaged(output_name_formatter=)``.
-
-    MONAI takes what follows the last dot for an extension. In the name of a series' folder, often a UID, it is none,
-    and two series would share one result.
-
-    Args:
-        meta: meta of the result, with ``filename_or_obj``.
-        saver: the transform that saves; not used.
-    """
-    scan = str((meta or {}).get("filename_or_obj", "scan"))
-    return {"subject": f"{scan}.dcm" if Path(scan).is_dir() else scan, "idx": None}
+def _silent(*_: Any) -> None:
+    """What is to be said about a series' headers, ``name_answers`` said before the segmentation."""

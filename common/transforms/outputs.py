@@ -36,14 +36,14 @@ class MergeOrgansd(MapTransform):
         self.confidence_key = confidence_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return label maps ``(1, X, Y, Z)`` of type int16."""
+        """Return label maps ``(1, X, Y, Z)`` of type int32."""
         d = dict(data)
         organs = _organs(d[self.image_key])
         for key in self.key_iterator(d):
             confidence, index = d[key][1:].max(dim=0, keepdim=True)
             values = organs.to(confidence.device)[index.as_tensor() if isinstance(index, MetaTensor) else index]
             merged = torch.where(confidence > 0.5, values, torch.zeros_like(values))
-            d[key] = _like(merged.to(torch.int16), d[key])
+            d[key] = _like(merged.to(torch.int32), d[key])
             if self.confidence_key is not None:
                 d[self.confidence_key] = _like(confidence, d[key])
         return d

@@ -76,9 +76,9 @@ class LoadSupportd(MapTransform):
                 "name at least one scan and one label map for each: --support_image SCAN --support_label MAP"
             )
         loaded = [self._prepare({"image": i, "label": m}) for i, m in zip(images, label_maps, strict=True)]
-        labels = [item["label"].as_tensor().round().to(torch.int16) for item in loaded]
+        labels = [item["label"].as_tensor().round().to(torch.int32) for item in loaded]
         if values is not None:
-            labels = [(label == value).to(torch.int16) for label, value in zip(labels, values, strict=True)]
+            labels = [(label == value).to(torch.int32) for label, value in zip(labels, values, strict=True)]
         return {
             "support_image": [item["image"].as_tensor() for item in loaded],
             "support_label": labels,

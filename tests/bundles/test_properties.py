@@ -54,7 +54,7 @@ def test_inference_configurations(dataset, bundle, overlay):
     workflow = bundle_workflow(ROOT / bundle, configs, "infer", **SMALL[bundle], dataset_dir=str(dataset))
     assert workflow.check_properties() in (None, [])
     items = workflow.parser.get_parsed_content("dataset#data")
-    assert [list(item) for item in items] == [["image"]] * 5
+    assert [list(item) for item in items] == [["image", "answer", "mark"]] * 5
 
 
 @pytest.mark.parametrize("bundle", [name for name in SMALL if name != "lsnet"])

@@ -15,7 +15,8 @@ from pydicom import dcmread
 
 from common.dicom import algorithm_of, write_segmentation
 from common.errors import InputError
-from common.transforms import SaveDicomSegd, name_after_scan
+from common.records import check_output, mark_of
+from common.transforms import SaveDicomSegd
 from tests.dicom.writer import SHAPE, emptied, rotation, values, write_series
 
 NAMES = {1: "liver", 4: "left kidney", 300: "tumour bed"}
@@ -196,40 +197,24 @@ def test_unusable_label_maps_are_refused_and_nothing_is_written(plain, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_no_file_is_left_when_writing_fails(plain, tmp_path, monkeypatch):
-    label = save_label(tmp_path / "label.nii.gz", plain, organs())
-
-    def full(dataset, path, **options):
-        Path(path).write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(hd.seg.Segmentation, "save_as", full)
-    with pytest.raises(OSError, match="No space"):
-        write_segmentation(plain, label, tmp_path / "out" / "seg.dcm", NAMES, *FROM)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def test_transform_writes_the_prediction_beside_its_kind(plain, tmp_path, bundle_root, caplog):
     image = READ(str(plain))
     prediction = MetaTensor(torch.as_tensor(organs())[None]).copy_meta_from(image)
-    save = SaveDicomSegd("pred", str(tmp_path / "out"), str(bundle_root("adnet")), {"1": "liver", "4": "spleen"})
-    save({"pred": prediction})
+    save = SaveDicomSegd("pred", str(bundle_root("adnet")), {"1": "liver", "4": "spleen"})
+    names = {"answer": str(tmp_path / "out" / "plain"), "mark": mark_of(plain)}
+    save({"pred": prediction, **names})
+    check_output(tmp_path / "out" / "plain_seg.dcm", mark_of(plain))
+    with pytest.raises(InputError, match="not made by this command"):
+        check_output(tmp_path / "out" / "plain_seg.dcm", mark_of(tmp_path))
     dataset, found = read_back(tmp_path / "out" / "plain_seg.dcm", plain)
     assert np.array_equal(found == 2, organs() == 4)
     assert dataset.ManufacturerModelName == algorithm_of(bundle_root("adnet"))[0]
     shutil.rmtree(tmp_path / "out")
-    save({"pred": prediction * 0})
+    save({"pred": prediction * 0, **names})
     assert "no organ was found, so no DICOM-SEG is written" in caplog.text and not (tmp_path / "out").exists()
     prediction.meta["filename_or_obj"] = "scan.nii.gz"
     with pytest.raises(InputError, match=r"scan.nii.gz: DICOM-SEG refers to a DICOM series"):
-        save({"pred": prediction})
-
-
-def test_results_of_series_whose_names_are_uids_have_names_of_their_own(tmp_path):
-    for name in ("1.2.840.1", "1.2.840.2"):
-        (tmp_path / name).mkdir()
-        assert name_after_scan({"filename_or_obj": str(tmp_path / name)})["subject"] == f"{tmp_path / name}.dcm"
-    assert name_after_scan({"filename_or_obj": "a/scan.nii.gz"}) == {"subject": "a/scan.nii.gz", "idx": None}
+        save({"pred": prediction, **names})
 
 
 def test_the_verb(plain, tmp_path, run_python, bundle_root):
@@ -248,8 +233,9 @@ def test_missing_packages_are_named(run_python, bundle_root):
     program = f"""
 import sys
 sys.modules["highdicom"] = None
+from common.records import check_output, mark_of
 from common.transforms import SaveDicomSegd
-SaveDicomSegd("pred", "out", {str(bundle_root("adnet"))!r})
+SaveDicomSegd("pred", {str(bundle_root("adnet"))!r})
 """
     result = run_python("-c", program, check=False)
     assert 'DICOM-SEG needs highdicom: pip install "fewshot-bundles[dicom]"' in result.stdout
