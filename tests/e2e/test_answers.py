@@ -101,7 +101,8 @@ def test_only_the_same_command_replaces_a_result(segment, tmp_path):
 
 def test_a_failing_scan_is_named_and_the_others_are_segmented(segment, tmp_path, capsys):
     good = [save(tmp_path / f"{name}.nii.gz", scan(number)[0]) for number, name in enumerate("ab")]
-    bad = [tmp_path / "nowhere.nii.gz", tmp_path / "flat.nii.gz"]
+    bad = [tmp_path / "cut.nii.gz", tmp_path / "flat.nii.gz"]
+    bad[0].write_bytes((tmp_path / "a.nii.gz").read_bytes()[:2000])
     save(bad[1], np.ones((64, 60, 6), np.float32))
     message = refused(segment, bad[0], good[0], bad[1], good[1])
     assert "2 of 4 scans failed" in message
