@@ -19,6 +19,10 @@ Item: TypeAlias = dict[str, str]
 SubjectId: TypeAlias = "int | str"
 
 
+class NoScanError(FileNotFoundError):
+    """A folder holds no scan in any layout."""
+
+
 def load_datalist(
     dataset_dir: str | Path,
     require_labels: bool = False,
@@ -45,7 +49,8 @@ def load_datalist(
         the file without extension, or of the series' folder, without the number of its channel.
 
     Raises:
-        FileNotFoundError: the folder, an image or a listed label is missing, or there is no scan.
+        FileNotFoundError: the folder, an image or a listed label is missing.
+        NoScanError: there is no scan.
         InputError: `dataset.json` is malformed or reaches outside; a file cannot be told to be a scan or a label map of
             one subject; several channels and none chosen; a file is no readable NIfTI; shapes of image and label
             differ; a label is required and missing; or two scans have the same subject name.
@@ -56,7 +61,7 @@ def load_datalist(
     folder = _dataset_folder(dataset_dir)
     subjects = find_subjects(folder, section, allow_outside)
     if not subjects:
-        raise FileNotFoundError(
+        raise NoScanError(
             f"{folder} holds no scan: expected dataset.json, or scans or folders of DICOM series, best in imagesTr/"
         )
     subjects.sort(key=lambda subject: natural_key(subject.name))

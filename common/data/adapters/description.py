@@ -10,12 +10,7 @@ from ...errors import InputError
 from ...files import write_json
 from ..datalists import natural_key
 from .base import Challenge
-from .write import FOLDERS, Record
-
-
-def staging_folder(output: Path) -> Path:
-    """Folder beside the output where finished scans wait for the others."""
-    return output.with_name(f".{output.name}-preparing")
+from .write import FOLDERS, Record, is_record
 
 
 def read_records(output: Path, challenge: Challenge) -> dict[str, Record]:
@@ -32,8 +27,6 @@ def read_records(output: Path, challenge: Challenge) -> dict[str, Record]:
         return {}
     refused = InputError(f"{output}: exists and was not made by preparing {challenge.name}; choose another folder")
     if not (output / "dataset.json").is_file():
-        if staging_folder(output).is_dir() and {path.name for path in output.iterdir()} <= set(FOLDERS.values()):
-            return {}  # a call was ended while it moved its files here
         raise refused
     try:
         preparation = json.loads((output / "dataset.json").read_text(encoding="utf-8"))["preparation"]
@@ -42,6 +35,9 @@ def read_records(output: Path, challenge: Challenge) -> dict[str, Record]:
         raise refused from None
     if name != challenge.name:
         raise refused
+    for subject, record in records.items():
+        if not is_record(record):
+            raise InputError(f"{output / 'dataset.json'}: the record of {subject} is damaged; delete it, or the output")
     return records
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +20,7 @@ from ..cache import hash_files
 from . import chaos, folder, mscmr, sabs, visceral
 from .base import Case, Volumes
 from .checks import problems, volumes_ml
-from .write import Record, is_written, write_scan
+from .write import Record, is_record, is_written, write_scan
 
 CHALLENGES = {part.CHALLENGE.name: part.CHALLENGE for part in (chaos, sabs, mscmr, visceral, folder)}
 
@@ -83,8 +84,7 @@ def run_job(job: Job) -> Outcome:
     version, inputs = f"{adapter.name}-{adapter.version}", _digest(job)
     if is_written(job.output, case.subject, job.record, version, inputs):
         return Outcome(case.subject, job.record, kept=True)
-    staged = job.staging / f"{case.subject}.json"
-    record = json.loads(staged.read_text(encoding="utf-8")) if staged.is_file() else {}
+    record = _read_record(job.staging / f"{case.subject}.json")
     if is_written(job.staging, case.subject, record, version, inputs):
         return Outcome(case.subject, record)
     try:
@@ -100,8 +100,17 @@ def run_job(job: Job) -> Outcome:
     return Outcome(case.subject, write_scan(job.staging, case.subject, volumes, made))
 
 
+def _read_record(path: Path) -> Record:
+    """Read the record of a scan that waits; empty where there is none, or a damaged one."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if is_record(record) else {}
+
+
 def _in_processes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread)
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
     try:
         for future in as_completed([executor.submit(run_job, job) for job in jobs]):
             yield future.result()
@@ -114,12 +123,21 @@ def _in_processes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    """Use one thread, and end with the process that started this one, however that ended."""
     import itk
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _unnamed(volumes: Volumes) -> dict[str, int]:

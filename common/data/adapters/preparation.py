@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ...errors import InputError
+from . import folder
 from .base import Challenge, Findings
-from .description import read_records, staging_folder, write_description
+from .description import read_records, write_description
 from .jobs import CHALLENGES, Job, Outcome, run_jobs
-from .write import move_scan
+from .staging import publish, staging_folder
 
 
 class DamagedInputError(InputError):
@@ -45,12 +46,14 @@ def prepare(
     num_workers: int | None = None,
     skip_damaged: bool = False,
     say: Callable[[str], object] = tqdm.write,
+    channel: int | str | None = None,
+    allow_outside: bool = False,
 ) -> Summary:
     """Make a dataset folder of a download: NIfTI files at the published preprocessing, `dataset.json` with folds.
 
-    Finished scans wait in a hidden folder beside the output until all are sound, so that the output is complete or
-    untouched, and an interrupted run continues where it stopped. A scan of the output that was made of the same files
-    by the same version is kept; scans of earlier calls stay.
+    Finished scans wait in a hidden folder beside the output until all are sound and then take its place in one step:
+    at every instant it is complete or untouched, and an interrupted run continues where it stopped. A scan of the
+    output that was made of the same files by the same version is kept; scans of earlier calls stay.
 
     Args:
         challenge: "chaos", "sabs", "mscmr", "visceral" or "folder".
@@ -59,40 +62,47 @@ def prepare(
         num_workers: processes; None: one for each core; 0 or 1: this process.
         skip_damaged: leave damaged scans out instead of refusing all.
         say: gets one line for each thing found, missing, left alone or wrong.
+        channel: of a "folder" whose subjects have several, see ``load_datalist``.
+        allow_outside: as for ``load_datalist``, of a "folder".
 
     Returns:
         What was done.
 
     Raises:
         DamagedInputError: scans cannot be used, each fault in one line; nothing was changed in the output.
-        InputError: unknown challenge or layout, or the output folder holds something else.
+        InputError: unknown challenge or layout, the output folder holds something else, or another process prepares it.
+        WriteError: the disk is full or cannot be written to; nothing was changed in the output.
     """
     if challenge not in CHALLENGES:
         raise InputError(f"unknown challenge {challenge!r}; known: {', '.join(CHALLENGES)}")
     adapter = CHALLENGES[challenge]
+    if challenge == folder.CHALLENGE.name:
+        adapter = replace(adapter, find=partial(folder.find, channel=channel, allow_outside=allow_outside))
+    elif channel is not None or allow_outside:
+        raise InputError(f"channel and allow_outside are for the challenge folder; {challenge} has neither")
     source, output = Path(input_dir).expanduser().absolute(), Path(output_dir).expanduser().absolute()
+    if output.is_symlink():
+        output = output.resolve()
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; name the folder of the download")
     if output.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{output}: lies inside of the input {source}; choose an output elsewhere")
-    records = read_records(output, adapter)
-    found = _find(adapter, source, say)
-    names = adapter.labels if found.labels is None else found.labels
-    staging = staging_folder(output)
-    outcomes = run_jobs(
-        [Job(challenge, case, names, output, staging, records.get(case.subject, {})) for case in found.cases],
-        num_workers,
-    )
-    sound = _refuse_damaged(found, outcomes, source, output, skip_damaged, say)
-    summary = Summary(output, missing=found.missing, left_alone=found.left_alone)
-    for outcome in sound:
-        (summary.kept if outcome.kept else summary.prepared).append(outcome.subject)
-        summary.warnings += outcome.record["warnings"]
-        records[outcome.subject] = outcome.record
-    for subject in summary.prepared:
-        move_scan(staging, output, subject)
-    summary.folds = write_description(output, adapter, names, records)
-    shutil.rmtree(staging, ignore_errors=True)
+    with staging_folder(output) as staging:
+        records = read_records(output, adapter)
+        found = _find(adapter, source, say)
+        names = adapter.labels if found.labels is None else found.labels
+        outcomes = run_jobs(
+            [Job(challenge, case, names, output, staging, records.get(case.subject, {})) for case in found.cases],
+            num_workers,
+        )
+        sound = _refuse_damaged(found, outcomes, source, output, skip_damaged, say)
+        summary = Summary(output, missing=found.missing, left_alone=found.left_alone)
+        for outcome in sound:
+            (summary.kept if outcome.kept else summary.prepared).append(outcome.subject)
+            summary.warnings += outcome.record["warnings"]
+            records[outcome.subject] = outcome.record
+        describe = partial(write_description, challenge=adapter, names=names, records=records)
+        summary.folds = publish(staging, output, summary.prepared, describe)
     for line in summary.warnings:
         say(f"warning: {line}")
     say(f"{output}: {len(summary.prepared)} scans prepared, {len(summary.kept)} kept, {summary.folds} folds")

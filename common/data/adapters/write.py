@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,12 @@ def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> 
     return record
 
 
+def is_record(value: Any) -> bool:
+    """Tell whether a value read from a file is the record of a scan."""
+    kinds = {"version": str, "inputs_sha256": str, "volumes_ml": dict, "warnings": list, "files": dict}
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+
+
 def is_written(folder: Path, subject: str, record: Record, version: str, inputs: str) -> bool:
     """Tell whether a scan lies below a folder whole, made by this version from these inputs.
 
@@ -55,17 +60,6 @@ def is_written(folder: Path, subject: str, record: Record, version: str, inputs:
         return False
     paths = {folder / FOLDERS[key] / f"{subject}.nii.gz": size for key, size in record["files"].items()}
     return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
-
-
-def move_scan(source: Path, target: Path, subject: str) -> None:
-    """Move the files of a scan from one folder to another on the same disk; an older label map does not stay."""
-    for part in FOLDERS.values():
-        name = Path(part) / f"{subject}.nii.gz"
-        (target / part).mkdir(parents=True, exist_ok=True)
-        if (source / name).is_file():
-            os.replace(source / name, target / name)
-        else:
-            (target / name).unlink(missing_ok=True)
 
 
 def _save(path: Path, volume: MetaTensor, is_label: bool) -> None:

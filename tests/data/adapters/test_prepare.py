@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -105,50 +101,6 @@ def test_skip_damaged(tree, tmp_path):
     summary = prepare("sabs", tree, tmp_path / "out", num_workers=1, skip_damaged=True, say=said.append)
     assert summary.prepared == ["sabs_0001", "sabs_0003"]
     assert sum(line.startswith("fault: ") and "img0002.nii.gz" in line for line in said) == 1
-
-
-def test_full_disk_leaves_no_partial_file(tree, tmp_path, monkeypatch):
-    def fail(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(write.os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
-        quiet(tree, tmp_path / "out")
-    assert not list(tmp_path.rglob("*partial*"))
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_killed_and_started_again(tmp_path):
-    """Killed outright after the first scan; the second call makes the rest, the same bits."""
-    for number in range(1, 9):
-        scan(tmp_path / "raw", number)
-    call = "from common.data.adapters import prepare; import sys; prepare('sabs', *sys.argv[1:], num_workers=1)"
-    process = subprocess.Popen([sys.executable, "-c", call, tmp_path / "raw", tmp_path / "out"])
-    staging = tmp_path / ".out-preparing"
-    deadline = time.monotonic() + 120
-    while not list(staging.glob("*.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    finished = {path.stem for path in staging.glob("*.json")}
-    assert finished and not (tmp_path / "out").exists()
-    assert len(quiet(tmp_path / "raw", tmp_path / "out").prepared) == 8
-    quiet(tmp_path / "raw", tmp_path / "fresh")
-    images = [{p.name: c[1] for p, c in state(tmp_path / f / "imagesTr").items()} for f in ("out", "fresh")]
-    assert images[0] == images[1] and not staging.exists()
-
-
-def test_ended_while_publishing(tree, tmp_path, monkeypatch):
-    """Files are moved one by one; without dataset.json the next call goes on."""
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "common.data.adapters.preparation.write_description", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            quiet(tree, tmp_path / "out")
-    assert len(quiet(tree, tmp_path / "out").prepared) == 3
-    assert json.loads((tmp_path / "out/dataset.json").read_text())["numTraining"] == 3
 
 
 @pytest.mark.parametrize("content", ["dataset.json", "notes.txt"])

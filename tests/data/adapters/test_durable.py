@@ -1,0 +1,177 @@
+"""Whatever ends prepare, at any instant: a reader finds the old dataset or the new one, and the next run makes it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from common.cli import app
+from common.data import load_datalist
+from common.data.adapters import prepare
+from common.errors import InputError
+from tests.durability import count_moments, finish, kill_at_moment, kill_at_random, kill_when
+
+
+def scan(folder: Path, name: str, seed: int, shape=(12, 10, 4)) -> None:
+    """A scan that does not compress, and its label map."""
+    values = np.random.default_rng(seed).integers(0, 2**15, shape, dtype=np.int16)
+    for part, array in (("imagesTr", values), ("labelsTr", (values % 3).astype(np.uint8))):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(array, np.diag([2.0, 2, 5, 1])), folder / part / f"{name}.nii.gz")
+
+
+def run(raw: Path, output: Path) -> None:
+    prepare("folder", raw, output, num_workers=1, say=lambda line: None)
+
+
+def reads(output: Path) -> dict[str, str] | None:
+    """What a reader gets: content by subject and kind; None where there is no dataset yet."""
+    if not output.exists():
+        return None
+    items = load_datalist(output, require_labels=True)
+    return {
+        f"{item['subject']} {key}": hashlib.sha256(Path(item[key]).read_bytes()).hexdigest()
+        for item in items
+        for key in ("image", "label")
+    }
+
+
+class Case:
+    """An input, an output that was prepared from an earlier state of it or not, and what a run makes of it."""
+
+    def __init__(self, folder: Path, again: bool) -> None:
+        self.raw, self.output, self.older = folder / "raw", folder / "work" / "out", folder / "older"
+        self.output.parent.mkdir(parents=True)
+        for number in (1, 2):
+            scan(self.raw, f"s{number}", number)
+        if again:
+            assert finish(partial(run, self.raw, self.older)) == 0
+            (self.older / "notes.txt").write_text("mine")
+            scan(self.raw, "s1", 11)
+            scan(self.raw, "s3", 3)
+        assert finish(partial(run, self.raw, folder / "newer")) == 0
+        self.old, self.new = reads(self.older), reads(folder / "newer")
+        assert self.new is not None and self.old != self.new
+
+    def reset(self) -> None:
+        shutil.rmtree(self.output.parent)
+        self.output.parent.mkdir()
+        if self.older.exists():
+            shutil.copytree(self.older, self.output)
+
+    def command(self) -> None:
+        run(self.raw, self.output)
+
+    def check(self) -> str:
+        """After a kill: old or new, and the next run is not disturbed by what lies there."""
+        found = reads(self.output)
+        assert found in (self.old, self.new)
+        self.command()
+        assert reads(self.output) == self.new
+        assert [path.name for path in self.output.parent.iterdir()] == ["out"]
+        assert not list(self.output.rglob(".*"))
+        if self.older.exists():
+            assert (self.output / "notes.txt").read_text() == "mine"
+        return "old" if found == self.old else "new"
+
+
+@pytest.fixture(params=[False, True], ids=["fresh", "again"])
+def case(request, tmp_path) -> Case:
+    return Case(tmp_path, request.param)
+
+
+@pytest.mark.slow
+def test_killed_at_every_change(case):
+    case.reset()
+    moments = count_moments(case.command, case.output.parent)
+    assert moments >= 20
+    outcomes = []
+    for moment in range(moments + 1):
+        case.reset()
+        assert kill_at_moment(case.command, moment, case.output.parent) == (moment < moments)
+        outcomes.append(case.check())
+    first_new = outcomes.index("new")
+    assert outcomes == ["old"] * first_new + ["new"] * (len(outcomes) - first_new) and first_new > 10
+
+
+@pytest.mark.slow
+def test_killed_at_random(case):
+    killed = 0
+    for seed in range(24):
+        case.reset()
+        killed += kill_at_random(case.command, 0.4, seed)
+        case.check()
+    assert killed >= 5  # the faster the machine, the more runs end before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["*.partial.s2.nii.gz", "s1.json", "*.partial.out"])
+def test_killed_while_files_appear(case, pattern):
+    for number in range(4):
+        case.reset()
+        kill_when(case.command, case.output.parent, pattern, delay=0.001 * number)
+        case.check()
+
+
+def test_killed_twice_and_work_is_kept(case, monkeypatch):
+    """Scans that were finished before a kill are not made again."""
+    case.reset()
+    assert kill_when(case.command, case.output.parent, "*.partial.out")
+    assert kill_when(case.command, case.output.parent, "*.partial.out")
+    monkeypatch.setattr("common.data.adapters.jobs.write_scan", None)
+    case.check()
+
+
+def test_two_at_once_are_refused(case):
+    case.reset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.data.adapters.preparation.run_jobs", lambda *_: case.command())
+        with pytest.raises(InputError, match=r"out: another process is preparing it"):
+            case.command()
+    case.check()
+
+
+def test_full_disk_is_one_line_and_changes_nothing(tmp_path, small_disk):
+    disk, raw = small_disk("1m"), tmp_path / "raw"
+    scan(raw, "s1", 1)
+    run(raw, disk / "out")
+    before = reads(disk / "out")
+    scan(raw, "s2", 2, (100, 100, 80))
+    arguments = ["prepare", "folder", "--input", str(raw), "--num-workers", "1", "--output"]
+    for output in (disk / "out", disk / "fresh"):
+        result = CliRunner().invoke(app, [*arguments, str(output)])
+        message = str(result.exception)
+        assert result.exit_code == 1 and message.startswith("error: ") and "\n" not in message
+        assert "no space left" in message
+        del result  # its traceback holds the deleted file open
+    assert reads(disk / "out") == before and not (disk / "fresh").exists()
+    assert not list(disk.rglob("*partial*"))
+    scan(raw, "s2", 2)
+    run(raw, disk / "out")
+    assert set(reads(disk / "out")) == {f"s{number} {key}" for number in (1, 2) for key in ("image", "label")}
+
+
+@pytest.mark.parametrize("kilobytes", [40, 60, 100, 140])
+def test_disk_that_fills_up_at_any_point(tmp_path, small_disk, kilobytes):
+    """Little is left: the scans may fit and the new folder not, or its description."""
+    disk, raw = small_disk("200k"), tmp_path / "raw"
+    scan(raw, "s1", 1)
+    run(raw, disk / "out")
+    before = reads(disk / "out")
+    (disk / "ballast").write_bytes(b"0" * 1000 * kilobytes)
+    scan(raw, "s2", 2, (30, 30, 20))
+    try:
+        run(raw, disk / "out")
+    except OSError as error:
+        assert "no space left" in str(error) and "\n" not in str(error)
+        assert reads(disk / "out") == before
+        (disk / "ballast").unlink()
+        run(raw, disk / "out")
+    assert len(reads(disk / "out")) == 4
