@@ -1,15 +1,17 @@
-"""What a user did wrong, in one line."""
+"""What went wrong, in one line."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from .stopping import Terminated, end_processes, stoppable
+
+DEBUG = "FEWSHOT_DEBUG"  # environment variable: 1 prints tracebacks
 
 
 def _client_errors() -> tuple[type, ...]:
@@ -53,7 +55,9 @@ def without_folders(message: str) -> str:
 
 
 def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a workflow step; a user's mistake inside it ends the program with its one line instead of a traceback.
+    """Run a step; what goes wrong inside it ends the program with one line instead of a traceback.
+
+    ``FEWSHOT_DEBUG=1`` in the environment, or ``fewshot --debug``, prints the traceback too.
 
     Args:
         step: callable to run with the other arguments.
@@ -62,24 +66,45 @@ def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         What the step returns.
 
     Raises:
-        SystemExit: the step failed on bad input; the message is the one line. The traceback is logged at DEBUG level.
-        InputError: the same in a server, which must not end.
+        SystemExit: the step failed: status 1 and the line as message; or Ctrl-C (status 130) or SIGTERM (status 143)
+            ended it, and all processes that it had started.
+        InputError: the step failed on bad input in a server, which must not end.
     """
     try:
-        return step(*args, **kwargs)
+        with stoppable():
+            return step(*args, **kwargs)
+    except KeyboardInterrupt as stop:
+        if in_server():
+            raise
+        end_processes()
+        name, status = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+        print(f"stopped by {name}", file=sys.stderr, flush=True)
+        raise SystemExit(status) from stop
     except Exception as error:
         mistake = user_mistake(error)
-        if mistake is None:
-            raise
         if in_server():
+            if mistake is None:
+                raise
             raise InputError(one_line(mistake)) from error
-        logger.debug("traceback of the error below", exc_info=error)
-        raise SystemExit(f"error: {one_line(mistake)}") from None
+        if os.environ.get(DEBUG, "") not in ("", "0"):
+            traceback.print_exception(error)
+        raise SystemExit(_internal(error) if mistake is None else f"error: {one_line(mistake)}") from error
 
 
-def user_mistake(error: BaseException | None) -> InputError | OSError | None:
+def user_mistake(error: BaseException | None) -> Exception | None:
     """Return the outermost error of a chain that a user can mend; transforms and configurations wrap errors."""
-    while error is not None and not isinstance(error, (InputError, OSError)):
+    while error is not None:
+        if isinstance(error, InputError | OSError):
+            return error
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return InputError(f"out of memory ({one_line(error)[:200]}): take fewer or smaller scans at a time")
+        error = error.__cause__
+    return None
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that a chain of errors began with."""
+    while error.__cause__ is not None:
         error = error.__cause__
     return error
 
@@ -89,3 +114,11 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"no file {error.filename}; check the path, and for a checkpoint train first"
     return " ".join(str(error).split())
+
+
+def _internal(error: BaseException) -> str:
+    root = root_cause(error)
+    return (
+        f"internal error: {type(root).__name__}: {one_line(root)[:500]}; "
+        f"for the traceback run again with --debug, or with {DEBUG}=1 in the environment"
+    )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.utils import merge_kv
 
-from .errors import InputError
+from .errors import InputError, one_line
+from .settings import check_parents, check_settings
 
 ABLATIONS = "ablations"  # folder in configs, of overlays that change one thing each; not packaged
 
@@ -32,14 +34,13 @@ def bundle_workflow(
         The workflow, initialised; ``run()`` does the work.
 
     Raises:
-        InputError: the bundle or a configuration does not exist.
+        InputError: the bundle or a configuration does not exist or cannot be read, or a setting is wrong.
     """
-    files = [config_file(bundle, name) for name in configs]
     folder = Path(bundle).absolute() / "configs"
-    if str(folder.parent) not in sys.path:
-        sys.path.insert(0, str(folder.parent))
+    check_configuration(bundle, configs, overrides)
+    _read_file(folder / "metadata.json")
     workflow = ConfigWorkflow(
-        config_file=[str(path) for path in files],
+        config_file=[str(config_file(bundle, name)) for name in configs],
         meta_file=str(folder / "metadata.json"),
         logging_file=str(folder / "logging.conf"),
         workflow_type=kind,
@@ -47,6 +48,27 @@ def bundle_workflow(
     )
     workflow.initialize()
     return workflow
+
+
+def check_configuration(bundle: str | Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
+    """Refuse settings that are wrong; nothing is built and nothing written.
+
+    Args:
+        bundle: folder with ``configs/`` and ``scripts/``.
+        configs: names of files in ``configs`` without extension, base first, overlays after it.
+        overrides: ids and values.
+
+    Raises:
+        InputError: the bundle or a configuration does not exist or cannot be read, or a setting is wrong.
+    """
+    files = [config_file(bundle, name) for name in configs]
+    folder = Path(bundle).absolute()
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    parser = _merged(files)
+    check_parents(parser, overrides)
+    parser.update(dict(overrides))
+    check_settings(parser, folder / "configs")
 
 
 def config_file(bundle: str | Path, name: str) -> Path:
@@ -81,17 +103,51 @@ def merged_config(bundle: str | Path, names: Sequence[str]) -> dict[str, Any]:
         Ids as they are written, references and expressions not resolved.
 
     Raises:
-        InputError: a configuration does not exist.
+        InputError: a configuration does not exist or cannot be read.
     """
     merged: dict[str, Any] = {}
     for name in names:
-        merged |= yaml.safe_load(config_file(bundle, name).read_text())
+        merged |= _read_file(config_file(bundle, name))
     return merged
 
 
 def has_config(bundle: str | Path, name: str) -> bool:
     """Tell whether a bundle has a configuration of that name."""
     return _find(bundle, name) is not None
+
+
+def _merged(files: Sequence[Path]) -> ConfigParser:
+    """Merge configurations as MONAI does.
+
+    Raises:
+        InputError: one cannot be read, or sets an id whose parent the ones before it do not have.
+    """
+    parser = ConfigParser(config={})
+    for path in files:
+        for name, value in _read_file(path).items():
+            try:
+                check_parents(parser, [name.lstrip("+")])
+                merge_kv(parser, name, value)
+            except ValueError as error:
+                raise InputError(f"{path}: {one_line(error)}") from error
+    return parser
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file that holds ids and values.
+
+    Raises:
+        InputError: it is missing, cannot be parsed or holds something else.
+    """
+    try:
+        content = ConfigParser.load_config_file(path)
+    except FileNotFoundError:
+        raise InputError(f"no file {path}; a bundle has one") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}; repair the file") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no ids with values; write for instance `max_epochs: 10`")
+    return {str(name): value for name, value in content.items()}
 
 
 def _find(bundle: str | Path, name: str) -> Path | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
+from ..errors import InputError
 from ..literals import split_paths
 from .options import Bundle, Channel, Checkpoint, Outside, Overlays, split_names
 
@@ -15,17 +16,16 @@ def prepare_data(
     challenge: Annotated[str, typer.Argument(help="chaos, sabs, mscmr, visceral or folder.")],
     input: Annotated[Path, typer.Option(help="Folder as downloaded and unpacked.")],
     output: Annotated[Path, typer.Option(help="Dataset folder to write: imagesTr, labelsTr, dataset.json.")],
-    num_workers: Annotated[Optional[int], typer.Option(help="Processes; default: one for each core.")] = None,  # noqa: UP045
+    num_workers: Annotated[Optional[int], typer.Option(min=0, help="Processes; default: one for each core.")] = None,  # noqa: UP045
     skip_damaged: Annotated[bool, typer.Option(help="Leave damaged scans out instead of refusing all.")] = False,
     channel: Channel = None,
     allow_outside: Outside = False,
 ) -> None:
     """Make a dataset folder of a challenge's download, at the preprocessing of the papers."""
     from ..data.adapters import prepare
-    from ..errors import guard
 
-    options = {"channel": channel, "allow_outside": allow_outside}
-    guard(prepare, challenge, input, output, num_workers, skip_damaged, **options)
+    options: dict[str, Any] = {"channel": channel, "allow_outside": allow_outside}
+    prepare(challenge, input, output, num_workers, skip_damaged, **options)
 
 
 def package_bundles(
@@ -42,16 +42,15 @@ def package_bundles(
     any_size: Annotated[bool, typer.Option(help="Weights of any size inside, for your own server.")] = False,
 ) -> None:
     """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
-    from ..errors import guard
     from ..packaging.package import package_all
 
     folders = sorted(path.parent for path in Path("bundles").glob("*/configs")) if every else bundles
     if not folders:
-        raise typer.BadParameter("name bundle folders, or --all from the folder that holds bundles/")
+        raise InputError("name bundle folders, or --all from the folder that holds bundles/")
     if checkpoint is not None and len(folders) > 1:
-        raise typer.BadParameter("--checkpoint belongs to one bundle")
+        raise InputError("--checkpoint belongs to one bundle")
     options = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant}
-    for path in guard(package_all, folders, output, **options, weights_url=weights_url, any_size=any_size):
+    for path in package_all(folders, output, **options, weights_url=weights_url, any_size=any_size):
         print(path)
 
 
@@ -70,12 +69,13 @@ def freeze_organ(
     onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,
 ) -> None:
     """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""
-    from ..errors import guard
     from ..packaging.freeze import freeze
 
-    files = [[path for text in texts for path in split_paths(text)] for texts in (support_image, support_label)]
-    support = (*files, organ)
-    for path in guard(freeze, bundle, *support, output, config=split_names(config), checkpoint=checkpoint, onnx=onnx):
+    images, labels = (
+        [path for text in texts for path in split_paths(text)] for texts in (support_image, support_label)
+    )
+    overlays = split_names(config)
+    for path in freeze(bundle, images, labels, organ, output, config=overlays, checkpoint=checkpoint, onnx=onnx):
         print(path)
 
 
@@ -87,12 +87,6 @@ def dicom_seg(
     bundle: Annotated[Optional[Path], typer.Option(help="Bundle that made the label map: names the algorithm.")] = None,  # noqa: UP045
 ) -> None:
     """Write a label map as DICOM-SEG, with coded organs and references to its series."""
-    from ..errors import guard
-
-    print(guard(_dicom_seg, series, label, output, names, bundle))
-
-
-def _dicom_seg(series: Path, label: Path, output: Path, names: str, bundle: Path | None) -> Path:
     from ..dicom import algorithm_of, parse_names, write_segmentation
 
-    return write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle))
+    print(write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle)))

@@ -44,7 +44,7 @@ def evaluate(
     bundle: Bundle,
     dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
     config: Overlays = "",
-    fold: Annotated[int, typer.Option(help="Fold whose queries are scored.")] = 0,
+    fold: Annotated[int, typer.Option(min=0, max=4, help="Fold whose queries are scored.")] = 0,
     channel: Channel = None,
     allow_outside: Outside = False,
 ) -> None:
@@ -97,10 +97,18 @@ def statistics(
     allow_outside: Outside = False,
 ) -> None:
     """Print intensity mean and deviation over the training scans: intensity_mean and intensity_std for CT."""
-    from ..errors import guard
+    from monai.transforms import Compose
+    from tqdm import tqdm
 
-    dataset = dataset_settings(dataset_dir, channel, allow_outside)
-    guard(_statistics, bundle, config, read_overrides(override or []) | dataset)
+    from ..data import intensity_statistics
+    from ..workflow import bundle_workflow
+
+    overrides = read_overrides(override or []) | dataset_settings(dataset_dir, channel, allow_outside)
+    parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides).parser
+    prepare = Compose(parser.get_parsed_content("geometry"))
+    items = parser.get_parsed_content("train#dataset").data
+    mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
+    print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
 
 
 def preview(
@@ -110,34 +118,6 @@ def preview(
     config: Overlays = "",
 ) -> None:
     """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
-    from ..errors import guard
-
-    guard(_preview, image, output, bundle, config)
-
-
-def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:
-    from ..errors import guard
-    from ..workflow import bundle_workflow
-
-    workflow = guard(bundle_workflow, bundle, base + split_names(config), kind, **overrides)
-    guard(workflow.run)
-
-
-def _statistics(bundle: Path, config: str, overrides: dict[str, Any]) -> None:
-    from monai.transforms import Compose
-    from tqdm import tqdm
-
-    from ..data import intensity_statistics
-    from ..workflow import bundle_workflow
-
-    parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides).parser
-    prepare = Compose(parser.get_parsed_content("geometry"))
-    items = parser.get_parsed_content("train#dataset").data
-    mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
-    print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")
-
-
-def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
     from ..supervoxels.preview import preview as draw
     from ..workflow import bundle_workflow
 
@@ -145,3 +125,9 @@ def _preview(image: Path, output: Path, bundle: Path, config: str) -> None:
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
     min_size = parser.get("supervoxel_min_size", 0)  # superpixels and SLIC have none
     print(draw(item["image"], item["supervoxels"], output, min_size))
+
+
+def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:
+    from ..workflow import bundle_workflow
+
+    bundle_workflow(bundle, base + split_names(config), kind, **overrides).run()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from ..errors import InputError
 from ..literals import literal, split_paths
 
 Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/adnet.")]
@@ -47,14 +48,20 @@ def read_folds(text: str) -> list[int]:
 def read_overrides(texts: list[str]) -> dict[str, Any]:
     import yaml
 
-    pairs = [text.partition("=") for text in texts]
-    if any(not mark for _, mark, _ in pairs):
-        raise typer.BadParameter(f"--override takes ID=VALUE, got {texts}")
-    return {key: yaml.safe_load(value) for key, _, value in pairs}
+    overrides = {}
+    for text in texts:
+        name, mark, value = text.partition("=")
+        try:
+            overrides[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            mark = ""
+        if not mark or not name:
+            raise InputError(f"--override takes ID=VALUE, the value as in YAML, got {text!r}")
+    return overrides
 
 
 def read_integers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{option} takes whole numbers separated by commas, got {text!r}") from None
+        raise InputError(f"{option} takes whole numbers separated by commas, got {text!r}") from None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from ..errors import InputError
 from .options import Bundle, Overlays, Overrides, read_folds, read_overrides, split_names
 
 
@@ -17,21 +18,20 @@ def crossval(
     ] = "phantom",
     data: Annotated[Optional[str], typer.Option(help="Its folder; default: the name, for phantom.")] = None,  # noqa: UP045
     folds: Annotated[Optional[str], typer.Option(help="Folds, for instance 0-4 or 0,3; default: all.")] = None,  # noqa: UP045
-    repeats: Annotated[int, typer.Option(help="Trainings per fold, each with its own seed.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings per fold, each with its own seed.")] = 1,
     protocols: Annotated[str, typer.Option(help="Evaluation protocols, separated by commas.")] = "ep1,ep2",
-    setting: Annotated[int, typer.Option(help="1, or 2: test organs never in training slices.")] = 1,
+    setting: Annotated[int, typer.Option(min=1, max=2, help="1, or 2: test organs never in training slices.")] = 1,
     config: Overlays = "",
     ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
     override: Overrides = None,
     output: Annotated[Path, typer.Option(help="Folder for one result file per run.")] = Path("results"),
     engine: Annotated[str, typer.Option(help="local, ray, or slurm: writes an array script.")] = "local",
-    jobs: Annotated[int, typer.Option(help="Runs at the same time (local), or cores per run (ray).")] = 1,
-    processes: Annotated[int, typer.Option(help="Processes per training, one per GPU, under torchrun.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the first repeat.")] = 2021,
-    task: Annotated[Optional[int], typer.Option(help="Execute this run of the list only.")] = None,  # noqa: UP045
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at the same time (local), or cores per run (ray).")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes per training, one per GPU, under torchrun.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first repeat.")] = 2021,
+    task: Annotated[Optional[int], typer.Option(min=0, help="Execute this run of the list only.")] = None,  # noqa: UP045
 ) -> None:
     """Train and evaluate a bundle on all folds, resumably: one small result file per run."""
-    from ..errors import guard
 
     settings = {
         "dataset": dataset,
@@ -42,7 +42,7 @@ def crossval(
     }
     study = {"data": data or dataset, "output": output, "protocols": split_names(protocols), "processes": processes}
     chosen = {**settings, "config": split_names(config), "overrides": read_overrides(override or [])}
-    guard(_crossval, bundle, chosen, ablation, study, engine, jobs, task)
+    _crossval(bundle, chosen, ablation, study, engine, jobs, task)
 
 
 def table(
@@ -55,14 +55,13 @@ def table(
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for --page.")] = Path("bundles"),
 ) -> None:
     """Set our results beside the papers'."""
-    from ..errors import guard
     from ..evaluation.comparison import format_results
     from ..evaluation.page import write_results_page
 
     if page is not None:
-        guard(write_results_page, results, page, bundles)
+        write_results_page(results, page, bundles)
     else:
-        typer.echo(guard(format_results, results, form), nl=False)
+        typer.echo(format_results(results, form), nl=False)
 
 
 def analyse_runs(
@@ -75,10 +74,9 @@ def analyse_runs(
     config: Annotated[Optional[str], typer.Option(help="Runs with these overlays only, as crossval got them.")] = None,  # noqa: UP045
 ) -> None:
     """Evaluate the runs of a cross-validation in another way and draw a paper's figure of it."""
-    from ..errors import guard
     from ..evaluation.analyses import analyse
 
-    print(guard(analyse, analysis, results, data, bundles, output, dataset, config))
+    print(analyse(analysis, results, data, bundles, output, dataset, config))
 
 
 def report(
@@ -91,10 +89,9 @@ def report(
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for pictures.")] = Path("bundles"),
 ) -> None:
     """Write one HTML page about the results: tables, charts, pictures, manifest. It opens without network."""
-    from ..errors import guard
     from ..evaluation.report import write_report
 
-    print(guard(write_report, results, output, data, bundles))
+    print(write_report(results, output, data, bundles))
 
 
 def _crossval(
@@ -108,24 +105,34 @@ def _crossval(
 ) -> None:
     import sys
 
-    from ..errors import InputError
     from ..evaluation.ablations import ablation_overlays
     from ..evaluation.engines import run_locally, run_on_ray, write_slurm
     from ..evaluation.runs import Study, list_runs
+    from ..settings import check_value
+    from ..workflow import check_configuration
 
+    if engine not in ("local", "ray", "slurm"):
+        raise InputError(f"--engine is {engine!r}; it takes local, ray or slurm")
+    check_value("protocols", shared["protocols"])
     config = settings.pop("config")
     overlays = ablation_overlays(bundle, ablation, config) if ablation else []
     configs = [config, *([*config, overlay] for overlay in overlays)]
+    for chosen in configs:
+        check_configuration(bundle, ["train", *chosen], settings["overrides"])
     runs = [run for chosen in configs for run in list_runs(bundle, config=chosen, data=shared["data"], **settings)]
     study = Study(bundle.absolute(), **shared)
     if task is not None:
-        runs = runs[task : task + 1]
+        if task >= len(runs):
+            raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")
+        runs = [runs[task]]
     if engine == "slurm":
-        arguments = [part for part in sys.argv[2:] if part not in ("--engine", "slurm", "--engine=slurm")]
-        print(write_slurm(study.output, arguments, len(runs), study.processes))
+        arguments = sys.argv[sys.argv.index("crossval") + 1 :]
+        print(write_slurm(study.output, _without_engine(arguments), len(runs), study.processes))
     elif engine == "ray":
         run_on_ray(study, runs, cpus=jobs)
-    elif engine == "local":
-        run_locally(study, runs, jobs)
     else:
-        raise InputError(f"engine is local, ray or slurm, got {engine}")
+        run_locally(study, runs, jobs)
+
+
+def _without_engine(arguments: list[str]) -> list[str]:
+    return [part for part in arguments if part not in ("--engine", "slurm", "--engine=slurm")]

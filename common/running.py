@@ -1,0 +1,59 @@
+"""What the run list of a configuration calls: check the settings, then build and run one step after the other."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from .errors import guard
+from .settings import check_settings
+
+
+def check() -> None:
+    """Check the settings of the configuration that is running; a wrong one ends the program with one line."""
+    guard(_check, _running_parser())
+
+
+def run_step(step: str) -> Any:
+    """Build a component of the configuration that is running, and run it; a mistake ends the program with one line.
+
+    Args:
+        step: id and method, such as ``train#trainer.run``; without a method the component itself is called.
+
+    Returns:
+        What the step returns.
+    """
+    return guard(_run, _running_parser(), step)
+
+
+def _check(parser: ConfigParser) -> None:
+    # The bundle's scripts lie beside its configurations, wherever bundle_root sends the results.
+    check_settings(parser, Path(str(import_module("scripts").__file__)).parents[1] / "configs")
+
+
+def _run(parser: ConfigParser, step: str) -> Any:
+    name, _, method = step.partition(".")
+    component = parser.get_parsed_content(name)
+    return (getattr(component, method) if method else component)()
+
+
+def _running_parser() -> ConfigParser:
+    """Find the parser that evaluates the expression that called us.
+
+    MONAI gives an expression what it refers to and never the configuration, which is needed whole: to see ids that
+    nothing refers to, and to build components where their errors are caught. So it is looked up among the callers.
+
+    Raises:
+        RuntimeError: no parser called us.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, ConfigParser):
+            return owner
+        frame = frame.f_back
+    raise RuntimeError("belongs in the run list of a configuration")

@@ -1,0 +1,116 @@
+"""Ctrl-C and SIGTERM: an exception where the work is done, and no process left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_PATIENCE = 10.0  # seconds in which a second signal is the same request: a terminal and a parent both send one
+_MERCY = 60.0  # seconds that a process gets to save its state
+
+_running: set[subprocess.Popen[Any]] = set()
+_last_request = -_PATIENCE
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived: what handles Ctrl-C handles it."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` on SIGINT and ``Terminated`` on SIGTERM while inside.
+
+    Only the first of several signals within ten seconds counts, so that state can be saved. Outside of the main thread
+    nothing changes, and what ignores a signal goes on ignoring it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    for kind, handler in before.items():
+        if handler not in (signal.SIG_IGN, None):
+            signal.signal(kind, _request)
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            if handler is not None:
+                signal.signal(kind, handler)
+
+
+def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Run a program as ``subprocess.run`` does; it is asked to end, and waited for, where we are stopped.
+
+    It does not see the terminal's Ctrl-C, so that it is asked once: a second time would cut its saving short.
+
+    Args:
+        command: program and arguments.
+        options: of ``subprocess.Popen``.
+    """
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        _running.add(process)
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            _running.discard(process)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def end_processes() -> None:
+    """Ask every program of ``run_process`` and every worker to end, and wait for them."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    programs = list(_running)
+    for program in programs:
+        program.terminate()
+    for program in programs:
+        _end(program)
+    for worker in multiprocessing.active_children():
+        worker.join(_MERCY)
+
+
+def follow_parent() -> None:
+    """End this worker process with the one that started it, however that ends; Ctrl-C is the parent's to handle.
+
+    Call it first in a worker of ``multiprocessing``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _request(number: int, frame: FrameType | None) -> None:
+    global _last_request
+    now = time.monotonic()
+    if now - _last_request < _PATIENCE:
+        return
+    _last_request = now
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(_MERCY)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
