@@ -105,7 +105,7 @@ def statistics(
 
     overrides = read_overrides(override or []) | dataset_settings(dataset_dir, channel, allow_outside)
     parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides).parser
-    prepare = Compose(parser.get_parsed_content("geometry"))
+    prepare = Compose(parser.get_parsed_content("prepare").geometry)
     items = parser.get_parsed_content("train#dataset").data
     mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
     print(f"intensity_mean: {mean:.4f}\nintensity_std: {std:.4f}")

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
+from .canvas import common_size, place, take_out
 from .encoding import Encoding
-from .support import Support, plain, probabilities, query_extents, read_support
+from .support import Support, plain, probabilities, query_extents, read_support, report_unseen
 
 
 class FewShotInferer(Inferer):
@@ -25,6 +26,7 @@ class FewShotInferer(Inferer):
         batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once; None:
             what ``Encoding`` finds to suit the device, and 8.
         precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
+        refuse_unseen: an organ whose support vanishes at feature size is an error; otherwise a warning.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class FewShotInferer(Inferer):
         chunk_rule: str = "adnet",
         batch_size: int | None = None,
         precision: str = "float32",
+        refuse_unseen: bool = False,
     ) -> None:
         super().__init__()
         self.encode = Encoding(precision, batch_size)
+        self.refuse_unseen = refuse_unseen
         self.shots = shots
         self.chunk_rule = chunk_rule
         self.batch_size = batch_size or 8
@@ -57,14 +61,22 @@ class FewShotInferer(Inferer):
             Probabilities ``(1, 1 + N, X, Y, Z)``: background, then the N organs in the order of ``support_organs``.
 
         Raises:
-            InputError: more than one volume, no support, or an organ range that the protocol needs is missing.
+            InputError: more than one volume, no support, an organ range that the protocol needs is missing, or an organ
+                is drawn too small.
         """
         support = read_support(inputs)
         pairs = self.pair_slices(inputs, support)
         segmenter: Any = getattr(network, "module", network)
+        query = plain(inputs)[0, 0]
+        size = common_size([query, *support.images])
+        placed = Support(
+            [place(image, size, float(image.min())) for image in support.images],
+            [place(label, size, 0) for label in support.labels],
+            support.organs,
+        )
         with torch.no_grad():
-            foreground = self._segment(segmenter, plain(inputs)[0, 0], support, pairs)
-        return probabilities(foreground, inputs)
+            foreground = self._segment(segmenter, place(query, size, float(query.min())), placed, pairs)
+        return probabilities(take_out(foreground, query.shape[:2]), inputs)
 
     def pair_slices(self, inputs: Tensor, support: Support) -> list[Tensor]:
         """List the slice pairs of each organ that has any.
@@ -105,6 +117,7 @@ class FewShotInferer(Inferer):
             query_features = self.encode(segmenter, _slices(query)[query_slices])
             support_features = self.encode(segmenter, torch.cat([_slices(v) for v in support.images])[support_slices])
             labels = torch.cat([_slices(volume) for volume in support.labels])
+            self._check_seen(segmenter, labels, support.organs, pairs, list(support_features.shape[2:]))
         for rows in self._batches(pairs):
             # Each pair of query slice and support slices is related once, whichever organs share it.
             unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
@@ -121,6 +134,16 @@ class FewShotInferer(Inferer):
             log_probabilities = segmenter.to_log_probabilities(scores, list(query.shape[:2]))
             foreground[rows[:, 1], rows[:, 0]] = log_probabilities[:, 1].exp().to(foreground.dtype)
         return foreground.movedim(1, -1)
+
+    def _check_seen(
+        self, segmenter: FewShotSegmenter, labels: Tensor, organs: Tensor, pairs: list[Tensor], size: list[int]
+    ) -> None:
+        """Find organs of which the network sees nothing on any of their support slices."""
+        for rows in pairs:
+            slices = rows[:, 2:].unique()
+            mask = (labels[slices] == organs[rows[0, 1]]).to(torch.float32)
+            if not bool((segmenter.mask_at_features(mask.unsqueeze(1), size) > 0).any()):
+                report_unseen(int(organs[rows[0, 1]]), int(mask.sum()), list(mask.shape[2:]), size, self.refuse_unseen)
 
     def _batches(self, pairs: list[Tensor]) -> Iterator[Tensor]:
         """Join the organs' pairs, those with the same number of shots together, in batches of query slices."""

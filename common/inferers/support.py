@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from ..errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -68,6 +71,29 @@ def probabilities(foreground: Tensor, inputs: Tensor) -> Tensor:
     """
     answer = torch.cat([1.0 - foreground.amax(dim=0, keepdim=True), foreground])[None]
     return MetaTensor(answer).copy_meta_from(inputs) if isinstance(inputs, MetaTensor) else answer
+
+
+def report_unseen(organ: int, pixels: int, size: list[int], features: list[int], refuse: bool) -> None:
+    """Tell that an organ's drawing vanishes at feature size.
+
+    Args:
+        organ: its label value.
+        pixels: drawn on its support slices or windows.
+        size: of the images.
+        features: of the feature maps.
+        refuse: raise instead of logging a warning.
+
+    Raises:
+        InputError: asked to.
+    """
+    cell = " x ".join(str(max(1, n // f)) for n, f in zip(size, features, strict=True))
+    message = (
+        f"organ {organ}: only {pixels} pixels are drawn, and the network, whose features cover {cell} pixels, sees none "
+        "of them; draw more of it, or list organs without it"
+    )
+    if refuse:
+        raise InputError(message)
+    logger.warning(message)
 
 
 def plain(volume: Tensor) -> Tensor:

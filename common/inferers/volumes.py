@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
 from .encoding import Encoding
-from .support import Support, plain, probabilities, query_extents, read_support
+from .support import Support, plain, probabilities, query_extents, read_support, report_unseen
 
 
 class FewShotVolumeInferer(Inferer):
@@ -32,6 +32,7 @@ class FewShotVolumeInferer(Inferer):
         overlap: of neighbouring windows, as a fraction.
         batch_size: windows per encoder call.
         precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
+        refuse_unseen: an organ whose support vanishes at feature size is an error; otherwise a warning.
 
     Raises:
         InputError: unknown ``support_slices``, or a protocol that pairs slices.
@@ -45,6 +46,7 @@ class FewShotVolumeInferer(Inferer):
         overlap: float = 0.25,
         batch_size: int = 1,
         precision: str = "float32",
+        refuse_unseen: bool = False,
     ) -> None:
         super().__init__()
         self.encode = Encoding(precision, batch_size)
@@ -54,6 +56,7 @@ class FewShotVolumeInferer(Inferer):
         self.roi_size = tuple(roi_size)
         self.overlap = overlap
         self.batch_size = batch_size
+        self.refuse_unseen = refuse_unseen
         self.use_protocol(protocol)
 
     def use_protocol(self, name: str) -> None:
@@ -73,7 +76,8 @@ class FewShotVolumeInferer(Inferer):
             Probabilities ``(1, 1 + N, X, Y, Z)``: background, then the N organs in the order of ``support_organs``.
 
         Raises:
-            InputError: more than one volume, no support, or an organ range that the protocol needs is missing.
+            InputError: more than one volume, no support, an organ range that the protocol needs is missing, or an organ
+                is drawn too small.
         """
         support = read_support(inputs)
         chunks = [
@@ -90,6 +94,13 @@ class FewShotVolumeInferer(Inferer):
         """Return foreground probabilities ``(N, X, Y, Z)`` of a query ``(1, 1, X, Y, Z)``."""
         images, masks, organs = self._support_windows(support)
         support_features = self.encode(segmenter, images)
+        size = list(support_features.shape[2:])
+        for chosen, numbers in organs.items():
+            for organ in numbers:
+                mask = masks[list(chosen), organ].to(torch.float32)
+                if not bool((segmenter.mask_at_features(mask[:, None, None], size) > 0).any()):
+                    value = int(support.organs[organ])
+                    report_unseen(value, int(mask.sum()), list(mask.shape[1:]), size, self.refuse_unseen)
 
         def score(windows: Tensor) -> Tensor:
             foreground = windows.new_zeros((len(windows), len(support.organs), *windows.shape[2:]))

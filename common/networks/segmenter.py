@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
+from ..prototypes import resize_mask
 
 
 class FewShotSegmenter(nn.Module):
@@ -53,6 +54,18 @@ class FewShotSegmenter(nn.Module):
             Scores of background and foreground ``(B, 2, *s)``; their argmax is the hard label.
         """
         raise RuntimeError("a few-shot method must define segment()")
+
+    def mask_at_features(self, support_mask: Tensor, size: list[int]) -> Tensor:
+        """Bring masks to feature size as ``segment`` does; a small structure can vanish.
+
+        Args:
+            support_mask: ``(B, K, 1, *S)``.
+            size: feature grid ``*s``.
+
+        Returns:
+            ``(B, K, 1, *s)``.
+        """
+        return resize_mask(support_mask, size)
 
     def to_log_probabilities(self, scores: Tensor, size: list[int]) -> Tensor:
         """Bring scores ``(B, 2, *s)`` to image size: log-probabilities ``(B, 2, *S)``."""

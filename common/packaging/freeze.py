@@ -140,7 +140,7 @@ def _metadata(parser: ConfigParser, bundle: Path, name: str, value: int, support
             "content": "log-probabilities",
             "classes": ["background", name],
         },
-        "preprocessing": _parameters(parser, ["geometry", "normalise"]),
+        "preprocessing": _parameters(parser, ["prepare"]),
         "inference": _parameters(parser, ["inferer"]),
         "support_images": len(support),
     }

@@ -1,12 +1,15 @@
 """MONAI dictionary transforms of our own, in the order in which a scan meets them."""
 
 from .dicom_seg import SaveDicomSegd
+from .extent import QueryExtentd
 from .geometry import CropPadInPlaned, SafeSpacingd, SliceAxisd
 from .outputs import MergeOrgansd, OrganMasksd
+from .preprocessing import ScanPreprocessing
 from .reading import LoadScansd
 from .saving import SaveAnswerd
 from .studies import StudySupportd
-from .support import LoadSupportd, QueryExtentd
+from .support import LoadSupportd
+from .warnings import WarnOfAnswerd
 
 __all__ = [
     "CropPadInPlaned",
@@ -18,6 +21,8 @@ __all__ = [
     "SafeSpacingd",
     "SaveAnswerd",
     "SaveDicomSegd",
+    "ScanPreprocessing",
     "SliceAxisd",
     "StudySupportd",
+    "WarnOfAnswerd",
 ]

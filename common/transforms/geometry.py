@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform, Orientation, ResizeWithPadOrCrop, Spacingd, SpatialPad
+from monai.transforms import (
+    InvertibleTransform,
+    MapTransform,
+    Orientation,
+    Resized,
+    ResizeWithPadOrCrop,
+    Spacingd,
+    SpatialPad,
+)
 from monai.utils import TraceKeys
 
 from ..data.reading import check_resampling
+
+FEATURE_CELL = 32  # pixels of a cell of 4 x 4 features at stride 8, the largest that a method takes for granted
 
 
 class SliceAxisd(MapTransform, InvertibleTransform):
@@ -77,6 +87,7 @@ class CropPadInPlaned(MapTransform, InvertibleTransform):
         keys: keys of volumes ``(C, X, Y, Z)``.
         size: in-plane size in pixels.
         label_keys: keys that are padded with 0.
+        whole: do not crop: axes beyond ``size`` are padded to a multiple of ``FEATURE_CELL`` pixels.
         allow_missing_keys: skip keys that are absent.
     """
 
@@ -85,15 +96,19 @@ class CropPadInPlaned(MapTransform, InvertibleTransform):
         keys: KeysCollection,
         size: tuple[int, int],
         label_keys: tuple[str, ...] = ("label",),
+        whole: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_keys = label_keys
-        self.resize = ResizeWithPadOrCrop((*size, -1))
-        self.resize.padder = _CentredPad((*size, -1))
+        if whole:
+            self.resize: InvertibleTransform = _WholePad((*size, -1))
+        else:
+            self.resize = ResizeWithPadOrCrop((*size, -1))
+            self.resize.padder = _CentredPad((*size, -1))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Bring each volume to ``(C, *size, Z)``."""
+        """Bring each volume to ``(C, *size, Z)``, or to larger slices with ``whole``."""
         d = dict(data)
         for key in self.key_iterator(d):
             value = 0.0 if key in self.label_keys else float(d[key].min())
@@ -108,6 +123,81 @@ class CropPadInPlaned(MapTransform, InvertibleTransform):
         return d
 
 
+class ScaleInPlaned(Resized):
+    """MONAI's ``Resized`` to a size given for volumes of a standard size; larger slices keep that scale.
+
+    Args:
+        keys: keys of volumes ``(C, X, Y, Z)``.
+        standard: in-plane size ``(X, Y)`` that becomes that of ``volume_size``.
+        volume_size: voxels ``(X, Y, Z)``; Z holds for all volumes.
+        mode: as for ``Resized``, also ``align_corners``.
+        align_corners: as for ``Resized``.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        standard: tuple[int, int],
+        volume_size: Sequence[int],
+        mode: Sequence[str],
+        align_corners: Sequence[bool | None],
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, volume_size, mode=mode, align_corners=align_corners, allow_missing_keys=allow_missing_keys)
+        self.standard = standard
+        self.volume_size = tuple(volume_size)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        """Resize the volumes."""
+        shape = data[self.first_key(data)].shape[1:3]
+        in_plane = (round(n * v / s) for n, v, s in zip(shape, self.volume_size, self.standard, strict=False))
+        self.resizer.spatial_size = (*in_plane, self.volume_size[2])
+        return super().__call__(data, lazy)  # type: ignore[no-any-return]
+
+
+class NormaliseInPlaned(MapTransform):
+    """Subtract the mean and divide by the standard deviation of a centred window of the slices.
+
+    For volumes of the window's size this is MONAI's ``NormalizeIntensityd``. Larger ones get the numbers that they
+    would have if they were cropped as in training.
+
+    Args:
+        keys: keys of volumes ``(C, X, Y, Z)``.
+        size: in-plane size ``(X, Y)`` of the window.
+        mean: subtracted in place of the window's own.
+        std: divisor in place of the window's own.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        size: tuple[int, int],
+        mean: float | None = None,
+        std: float | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.size = size
+        self.mean = mean
+        self.std = std
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the volumes in float32."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            x, y = (
+                slice(max(n // 2 - s // 2, 0), max(n // 2 - s // 2, 0) + s)
+                for n, s in zip(d[key].shape[1:3], self.size, strict=True)
+            )
+            window = d[key].as_tensor()[:, x, y].float()
+            mean = float(window.mean()) if self.mean is None else self.mean
+            std = float(window.std(unbiased=False)) if self.std is None else self.std
+            d[key] = (d[key].float() - mean) / (std or 1.0)
+        return d
+
+
 class _CentredPad(SpatialPad):
     """Padding that maps index ``n // 2`` to ``size // 2``: an odd pixel goes in front, where MONAI puts it behind."""
 
@@ -117,6 +207,17 @@ class _CentredPad(SpatialPad):
             for target, size in zip(self.spatial_size, spatial_shape, strict=True)
         ]
         return ((0, 0), *(((width + 1) // 2, width // 2) for width in widths))
+
+
+class _WholePad(_CentredPad):
+    """Padding alone: to the size, or, where an axis is longer, to the next multiple of ``FEATURE_CELL``."""
+
+    def compute_pad_width(self, spatial_shape: Any) -> tuple[tuple[int, int], ...]:
+        targets = [
+            -1 if target < 0 else target if size <= target else -(-size // FEATURE_CELL) * FEATURE_CELL
+            for target, size in zip(self.spatial_size, spatial_shape, strict=True)
+        ]
+        return _CentredPad(targets).compute_pad_width(spatial_shape)
 
 
 def _slice_last_codes(volume: MetaTensor) -> str:

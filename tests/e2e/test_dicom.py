@@ -151,7 +151,7 @@ def test_real_ct_series_is_support_and_query_and_gets_a_segmentation(real_data, 
     settings |= {key: str(path) for key, path in files.items()} | {"organ_names": {1: "spleen", 5: "liver"}}
     settings |= {"image_size": 256, "spacing": [2.0, 2.0, 4.0], "intensity_window": [-125, 275]}
     workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **settings)
-    item = Compose(workflow.parser.get_parsed_content("geometry"))({"image": str(series), "label": str(label)})
+    item = Compose(workflow.parser.get_parsed_content("prepare").geometry)({"image": str(series), "label": str(label)})
     assert item["image"].shape == item["label"].shape == (1, 256, 256, 10)
     stored = nib.load(label)
     for value in (1, 5):  # spleen and liver lie where they were drawn

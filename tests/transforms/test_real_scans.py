@@ -17,7 +17,7 @@ def test_chaos_scan_is_prepared_and_brought_back(real_data, bundle_root):
     assert [item["subject"] for item in split["support"]] == ["chaos_08"]
     assert len(split["train"]) == 15
 
-    prepare = Compose(parser.get_parsed_content("deterministic"))
+    prepare = Compose(parser.get_parsed_content("prepare").steps)
     item = prepare(split["query"][0])
     assert item["image"].shape == item["label"].shape == (1, 256, 256, 37)
     assert float(item["image"].mean()) == pytest.approx(0, abs=1e-5)

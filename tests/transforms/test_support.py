@@ -1,11 +1,11 @@
-"""The support in the query's meta, the query's extent, and merging organs."""
+"""The support in the query's meta, and merging organs."""
 
 import pytest
 import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 
 from common.errors import InputError
-from common.transforms import LoadSupportd, MergeOrgansd, OrganMasksd, QueryExtentd
+from common.transforms import LoadSupportd, MergeOrgansd, OrganMasksd
 
 
 class Fake:
@@ -55,6 +55,25 @@ def test_unusable_supports_are_refused(arguments, message):
         load(*arguments)
 
 
+def test_slices_without_a_drawing_are_left_out_where_slices_are_compared():
+    meta = load(["a", "bb"], ["two", "one"], drawn_slices=True)["image"].meta
+    assert [volume.shape[-1] for volume in meta["support_image"]] == [2, 1]
+    assert [volume.shape[-1] for volume in meta["support_label"]] == [2, 1]
+    assert meta["support_organs"].tolist() == [2, 5, 7]
+
+
+def test_an_organ_outside_of_the_grid_is_named(caplog):
+    class Cropping(Fake):
+        def __call__(self, data):
+            item = super().__call__(data)
+            item["label"].meta["lost_organs"] = [9]
+            return item
+
+    query = {"image": MetaTensor(torch.zeros(1, 3, 3, 5))}
+    LoadSupportd("image", [Cropping(LABELS)], ["a"], ["two"])(query)
+    assert "two: organs [9] lie outside" in caplog.text
+
+
 def test_absent_organ_is_refused_by_value():
     with pytest.raises(InputError, match=r"label values \[3\] are not there; it holds \[2, 5\]"):
         load(["a"], ["two"], organs=[2, 3])
@@ -67,28 +86,6 @@ def test_support_survives_collation_and_decollation():
     assert [volume.shape[-1] for volume in volumes] == [4, 2]
     again = decollate_batch(batch)[0]["image"].meta
     assert torch.as_tensor(again["support_organs"]).flatten().tolist() == [2, 5, 7]
-
-
-def test_extent_from_the_label_is_per_organ():
-    item = load(["a"], ["two"])
-    item["label"] = MetaTensor(drawn(2, 5, 5, depth=5))
-    extent = QueryExtentd("image")(item)["image"].meta["query_extent"]
-    assert extent.tolist() == [[True, False, False, False, False], [False, True, True, False, False]]
-
-
-def test_extent_from_a_person_follows_the_stored_numbering():
-    """Stored slices 0..9 at 2 mm run downwards; the preprocessed grid has 4 mm slices upwards."""
-    item = load(["a"], ["two"])
-    image = item["image"]
-    image.affine = torch.diag(torch.tensor([1.0, 1.0, 4.0, 1.0], dtype=torch.float64))
-    stored = torch.diag(torch.tensor([1.0, 1.0, -2.0, 1.0], dtype=torch.float64))
-    stored[2, 3] = 18
-    image.meta.update(original_affine=stored, spatial_shape=[3, 3, 10])
-    extent = QueryExtentd("image", query_slices=(1, 5))(item)["image"].meta["query_extent"]
-    assert extent[0].nonzero().flatten().tolist() == [2, 3, 4]
-    assert extent.shape == (2, 5)
-    with pytest.raises(InputError, match="query_slices 3 to 10 asked, slices are 0 to 9"):
-        QueryExtentd("image", query_slices=(3, 10))(item)
 
 
 def probabilities(*organs):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from common.losses import EpisodeLoss
 from common.networks import FewShotSegmenter
-from common.prototypes import cosine_similarity, masked_average
+from common.prototypes import cosine_similarity, masked_average, resize_adjoint
 
 
 class ADNet(FewShotSegmenter):
@@ -56,9 +56,7 @@ class ADNet(FewShotSegmenter):
             Logits of background (0) and foreground ``(B, 2, *s)``; equal at the threshold, which counts as background.
         """
         if self.pool_at == "features":
-            size = list(support_features.shape[3:])
-            shots = support_mask.shape[:2]
-            support_mask = F.interpolate(support_mask.flatten(0, 1), size=size, mode="nearest").unflatten(0, shots)
+            support_mask = self.mask_at_features(support_mask, list(support_features.shape[3:]))
         # Equation 1: masked average of the support features at mask size, mean over shots.
         prototype = masked_average(support_features, support_mask).mean(1, keepdim=True)
         # Equation 2: S = -alpha cos(F, p).
@@ -67,6 +65,13 @@ class ADNet(FewShotSegmenter):
         # Kappa is named in the sentence below the equation, not in it.
         foreground = self.kappa * (self.threshold - score)
         return torch.cat([torch.zeros_like(foreground), foreground], dim=1)
+
+    def mask_at_features(self, support_mask: Tensor, size: list[int]) -> Tensor:
+        """See ``FewShotSegmenter``; with ``pool_at: image`` no structure vanishes."""
+        if self.pool_at == "features":
+            shots = support_mask.shape[:2]
+            return F.interpolate(support_mask.flatten(0, 1), size=size, mode="nearest").unflatten(0, shots)
+        return resize_adjoint(support_mask, size)
 
     def to_log_probabilities(self, scores: Tensor, size: list[int]) -> Tensor:
         """Interpolate the foreground probability, not the score, as the released code does; then clamp and take logs.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from common.networks import FewShotSegmenter
-from common.prototypes import as_prototypes, assign_cells, cell_average, local_scores, masked_average, resize_mask
+from common.prototypes import as_prototypes, assign_cells, cell_average, local_scores, masked_average
 
 from .attention import CycleResemblanceBlock
 from .pooling import ContentAwarePooling
@@ -116,7 +116,7 @@ class CRAPNet(FewShotSegmenter):
         if self.encoded_features:
             support_features, encoded = support_features.chunk(2, dim=2)
             query_features = query_features.chunk(2, dim=1)[1]
-        mask = resize_mask(support_mask.to(support_features.dtype), list(support_features.shape[3:]))
+        mask = self.mask_at_features(support_mask.to(support_features.dtype), list(support_features.shape[3:]))
         # Equation 14. The paper does not say which class a local prototype has: ALPNet's rule for its cell.
         cells = self.pool(support_features.flatten(0, 1)).unflatten(0, support_features.shape[:2])
         fraction = cell_average(mask, [self.pool_factor] * 2)

@@ -24,6 +24,8 @@ class LSNet(FewShotSegmenter):
     Args:
         encoder: maps images ``(N, 1, *S)`` to features ``(N, F, *s)``.
         grid_fraction: side of a grid cell as a fraction of the feature map (alpha in the paper).
+        grid_size: side in features of the map that the fraction refers to, so that cells of larger slices have the size
+            that they had in training; 0: the map at hand.
         overlap: of neighbouring cells along an axis, as a fraction of their side; 0: they touch.
         scale: factor of the cosines before the softmax; the paper has none, which confines probabilities to 0.27-0.73.
         force_background: background where no covering cell holds support foreground.
@@ -33,12 +35,14 @@ class LSNet(FewShotSegmenter):
         self,
         encoder: nn.Module,
         grid_fraction: float = 0.125,
+        grid_size: int = 0,
         overlap: float = 0.5,
         scale: float = 20.0,
         force_background: bool = True,
     ) -> None:
         super().__init__(encoder)
         self.grid_fraction = grid_fraction
+        self.grid_size = grid_size
         self.overlap = overlap
         self.scale = scale
         self.force_background = force_background
@@ -55,10 +59,8 @@ class LSNet(FewShotSegmenter):
             Scores of background and foreground ``(B, 2, *s)``.
         """
         size = list(support_features.shape[3:])
-        mask = support_mask.to(support_features.dtype).flatten(0, 1)
-        mask = F.interpolate(mask, size=size, mode="bilinear", align_corners=True)
-        mask = mask.unflatten(0, [support_mask.shape[0], support_mask.shape[1]]).flatten(2)
-        cells = grid_cells(size, self.grid_fraction, self.overlap, mask)
+        mask = self.mask_at_features(support_mask.to(support_features.dtype), size).flatten(2)
+        cells = grid_cells(size, self.grid_fraction, self.overlap, mask, self.grid_size)
         features = support_features.flatten(3)
         background, _ = _cell_prototypes(features, 1.0 - mask, cells)
         foreground, held = _cell_prototypes(features, mask, cells)
@@ -69,6 +71,11 @@ class LSNet(FewShotSegmenter):
             seen = torch.matmul(held.to(cells.dtype), cells).unflatten(1, size) > 0
             foreground = torch.where(seen, foreground, torch.minimum(foreground, background))
         return self.scale * torch.stack([background, foreground], dim=1)
+
+    def mask_at_features(self, support_mask: Tensor, size: list[int]) -> Tensor:
+        """See ``FewShotSegmenter``."""
+        mask = F.interpolate(support_mask.flatten(0, 1), size=size, mode="bilinear", align_corners=True)
+        return mask.unflatten(0, [support_mask.shape[0], support_mask.shape[1]])
 
     def _best_covering(self, query_features: Tensor, prototypes: Tensor, cells: Tensor) -> Tensor:
         """Greatest cosine ``(B, *s)`` of each place with the prototypes ``(B, G, F)`` of its covering cells."""
@@ -84,7 +91,7 @@ class LSNet(FewShotSegmenter):
         return {"query": self.to_log_probabilities(scores, list(support_mask.shape[3:]))}
 
 
-def grid_cells(size: list[int], fraction: float, overlap: float, like: Tensor) -> Tensor:
+def grid_cells(size: list[int], fraction: float, overlap: float, like: Tensor, grid_size: int = 0) -> Tensor:
     """Lay overlapping cells over a feature map, all of them inside of it.
 
     Args:
@@ -92,17 +99,19 @@ def grid_cells(size: list[int], fraction: float, overlap: float, like: Tensor) -
         fraction: side of a cell as a fraction of the map.
         overlap: of neighbouring cells along an axis, as a fraction of their side.
         like: gives dtype and device.
+        grid_size: side of the map that ``fraction`` refers to; 0: each axis of ``size``.
 
     Returns:
         Coverage ``(G, s_1 s_2)`` of 0 and 1.
     """
-    rows, columns = _axis_cells(size[0], fraction, overlap, like), _axis_cells(size[1], fraction, overlap, like)
+    rows = _axis_cells(size[0], fraction, overlap, like, grid_size)
+    columns = _axis_cells(size[1], fraction, overlap, like, grid_size)
     return torch.kron(rows, columns)
 
 
-def _axis_cells(length: int, fraction: float, overlap: float, like: Tensor) -> Tensor:
+def _axis_cells(length: int, fraction: float, overlap: float, like: Tensor, grid_size: int = 0) -> Tensor:
     """Coverage ``(cells, length)`` along one axis."""
-    side = max(1, int(fraction * length + 0.5))
+    side = min(length, max(1, int(fraction * (grid_size or length) + 0.5)))
     stride = max(1, int(side * (1.0 - overlap) + 0.5))
     # Where the stride does not divide, the last cell moves back to the border: the paper's 64 features divide.
     count = -((side - length) // stride) + 1

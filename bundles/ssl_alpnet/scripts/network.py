@@ -21,7 +21,6 @@ from common.prototypes import (
     cosine_similarity,
     local_scores,
     masked_average,
-    resize_mask,
 )
 
 
@@ -70,7 +69,7 @@ class ALPNet(FewShotSegmenter):
         """
         if self.prototype_mode == "global":
             return self._global_scores(query_features, support_features, support_mask)
-        mask = resize_mask(support_mask.to(support_features.dtype), list(support_features.shape[3:]))
+        mask = self.mask_at_features(support_mask.to(support_features.dtype), list(support_features.shape[3:]))
         # Equation 1: averages over cells. The alignment direction, which exists in training only, keeps its window.
         window = [self.window if self.training else self.inference_window] * 2
         prototypes = as_prototypes(cell_average(support_features, window))

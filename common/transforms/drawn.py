@@ -1,0 +1,80 @@
+"""What a person has drawn outlives resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from torch import Tensor
+
+LOST = "lost_organs"
+
+
+class KeepDrawnd(MapTransform):
+    """Put back what resampling to the nearest voxel has lost of a label map, see ``keep_drawn``.
+
+    Args:
+        keys: keys of label maps as resampled, ``(1, X, Y, Z)``.
+        drawn_key: key of the label map before that, with the same axes; it is removed.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, drawn_key: str = "drawn_label", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.drawn_key = drawn_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return label maps that hold everything drawn."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = keep_drawn(d[key], d[self.drawn_key])
+        d.pop(self.drawn_key, None)
+        return d
+
+
+def keep_drawn(resampled: MetaTensor, drawn: MetaTensor) -> MetaTensor:
+    """Add to each slice of a resampled label map the organs that were drawn there and that it lacks.
+
+    An organ of one thin slice falls between the slices of a coarser grid, a few small pixels between its pixels. Their
+    voxels are carried over one by one, onto background first, and onto other organs where nothing else is left.
+
+    Args:
+        resampled: ``(1, X, Y, Z)``, label values, slice axis last.
+        drawn: ``(1, U, V, W)`` with the same axes and directions on another grid.
+
+    Returns:
+        ``(1, X, Y, Z)`` int32; equal to ``resampled`` on slices where no organ is missing. Its meta lists under ``LOST``
+        the label values that lie wholly outside of the grid.
+    """
+    kept = resampled.as_tensor().round().int().clone()
+    source = drawn.as_tensor().round().int()[0]
+    size = kept.shape[1:]
+    scale = torch.linalg.inv(resampled.affine.double()) @ drawn.affine.double()
+    # The grids share their axes, so each index depends on one index alone.
+    places = [
+        (torch.arange(n) * scale[axis, axis] + scale[axis, 3]).round().long() for axis, n in enumerate(source.shape)
+    ]
+    for index in source.flatten(0, 1).any(0).nonzero().flatten().tolist():
+        plane, layer = source[:, :, index], kept[0, :, :, int(places[2][index].clamp(0, size[2] - 1))]
+        for value in sorted(set(plane.unique().tolist()) - {0, *layer.unique().tolist()}):
+            u, v = (plane == value).nonzero(as_tuple=True)
+            _draw(layer, places[0][u], places[1][v], value)
+    answer = MetaTensor(kept).copy_meta_from(resampled)
+    answer.meta[LOST] = sorted(set(source.unique().tolist()) - set(kept.unique().tolist()))
+    return answer
+
+
+def _draw(plane: Tensor, x: Tensor, y: Tensor, value: int) -> None:
+    """Set pixels of a plane ``(X, Y)``, those of other organs only where there is no background among them."""
+    inside = (x >= 0) & (x < plane.shape[0]) & (y >= 0) & (y < plane.shape[1])
+    x, y = x[inside], y[inside]
+    free = plane[x, y] == 0
+    if bool(free.any()):
+        x, y = x[free], y[free]
+    plane[x, y] = value

@@ -1,0 +1,99 @@
+"""On which slices of the query the organs lie: what protocol EP1 must know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import nibabel as nib
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from ..errors import InputError
+from ..data.reading import file_name
+
+logger = logging.getLogger(__name__)
+
+_ENDS = {"L": "left", "R": "right", "P": "posterior", "A": "anterior", "I": "inferior", "S": "superior"}
+
+
+class QueryExtentd(MapTransform):
+    """Tell protocol EP1 on which query slices each organ lies, from the label map or from a person.
+
+    Writes ``query_extent`` into the query's meta: booleans ``(N, Z)`` in the order of ``support_organs``.
+    Comes after ``LoadSupportd``; does nothing when neither source is there.
+
+    Args:
+        keys: key of the query image.
+        label_key: key of the query's label map, preprocessed like the image.
+        query_slices: first and last slice, for all organs, counted from 0 along the axis that is cut and in the order
+            in which the scan is stored, as viewers number them.
+        allow_missing_keys: skip if the query is absent.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_key: str = "label",
+        query_slices: tuple[int, int] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_key = label_key
+        self.query_slices = query_slices
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Attach the extent.
+
+        Raises:
+            InputError: ``query_slices`` outside of the scan.
+        """
+        d = dict(data)
+        for key in self.key_iterator(d):
+            image, organs = d[key], d[key].meta["support_organs"]
+            if self.query_slices is not None:
+                first, last = _preprocessed_slices(image, self.query_slices)
+                index = torch.arange(image.shape[-1])
+                extent = ((index >= first) & (index <= last)).expand(len(organs), -1)
+            elif self.label_key in d:
+                label = d[self.label_key].as_tensor().round()
+                extent = torch.stack([(label == int(organ)).flatten(0, 2).any(0) for organ in organs])
+            else:
+                continue
+            image.meta["query_extent"] = extent
+        return d
+
+
+def _preprocessed_slices(image: MetaTensor, slices: tuple[int, int]) -> tuple[int, int]:
+    """Map stored slice numbers to slices of the preprocessed grid, by way of world coordinates."""
+    stored = torch.as_tensor(image.meta["original_affine"]).double().reshape(4, 4)
+    shape = [int(n) for n in torch.as_tensor(image.meta["spatial_shape"]).flatten()]
+    axis = _cut_axis(stored, image.affine.double())
+    first, last = sorted(int(index) for index in slices)
+    counted = f"counted along the {('first', 'second', 'third')[axis]} stored axis, {_direction(stored, axis)}"
+    if first < 0 or last >= shape[axis]:
+        raise InputError(
+            f"{file_name(image)}: query_slices {first} to {last} asked, slices are 0 to {shape[axis] - 1}, {counted}"
+        )
+    if axis != 2:
+        logger.warning("%s: query_slices %d to %d of %d are %s", file_name(image), first, last, shape[axis], counted)
+    points = torch.tensor([[(n - 1) / 2 for n in shape] + [1.0]] * 2, dtype=torch.float64)
+    points[0, axis], points[1, axis] = first, last
+    grid = (points @ stored.T) @ torch.linalg.inv(image.affine.double()).T
+    low, high = sorted(grid[:, 2].tolist())
+    return max(0, round(low)), min(image.shape[-1] - 1, round(high))
+
+
+def _cut_axis(stored: torch.Tensor, prepared: torch.Tensor) -> int:
+    """The stored axis that has become the slice axis."""
+    directions = stored[:3, :3] / stored[:3, :3].norm(dim=0)
+    return int((prepared[:3, 2] @ directions).abs().argmax())
+
+
+def _direction(affine: torch.Tensor, axis: int) -> str:
+    end = nib.orientations.aff2axcodes(affine.numpy())[axis]
+    start = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}[end]
+    return f"{_ENDS[start]} to {_ENDS[end]}"

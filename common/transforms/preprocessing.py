@@ -1,0 +1,82 @@
+"""From a scan on disk to the network's grid: the same steps for training, validation, inference and the support."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from monai.transforms import ClipIntensityPercentilesd, CopyItemsd, Resized, ScaleIntensityRanged
+
+from .drawn import KeepDrawnd
+from .geometry import CropPadInPlaned, NormaliseInPlaned, SafeSpacingd, ScaleInPlaned, SliceAxisd
+from .reading import LoadScansd
+
+Steps = list[Callable[..., Any]]
+
+
+class ScanPreprocessing:
+    """The deterministic steps of all bundles: load, orient, clip, resample, bring to size, normalise.
+
+    Images lie under ``image``, label maps, where there are any, under ``label``; ``stored_label`` is only loaded.
+
+    Args:
+        spacing: voxel size in mm, slice axis last; 0 keeps the scan's own.
+        image_size: in-plane size in pixels that the network is trained with.
+        axcodes: orientation, ``RAS`` for axial slices, or None, see ``SliceAxisd``.
+        upper_percentile: intensities above it are clipped, per volume; not used with ``intensity_window``.
+        intensity_window: two intensities that are scaled to 0 and 255, those beyond are clipped (CT).
+        intensity_mean: subtracted after that; None: the volume's own mean.
+        intensity_std: divisor after that; None: the volume's own standard deviation.
+        volume_size: volumes of ``image_size`` are resized to these voxels, slice axis last; None: they are not.
+        whole_field: nothing is cut off, for inference: slices larger than ``image_size`` stay whole, at the scale and
+            with the mean and deviation that training would give them.
+
+    Attributes:
+        geometry: the steps up to normalisation.
+        normalise: the last step.
+        steps: all of them.
+    """
+
+    def __init__(
+        self,
+        spacing: Sequence[float],
+        image_size: int,
+        axcodes: str | None = "RAS",
+        upper_percentile: float | None = 99.5,
+        intensity_window: Sequence[float] | None = None,
+        intensity_mean: float | None = None,
+        intensity_std: float | None = None,
+        volume_size: Sequence[int] | None = None,
+        whole_field: bool = False,
+    ) -> None:
+        both: Any = {"keys": ["image", "label"], "allow_missing_keys": True}
+        size = (image_size, image_size)
+        load = LoadScansd(["image", "label", "stored_label"], allow_missing_keys=True)
+        orient = SliceAxisd(axcodes=axcodes, **both)
+        if intensity_window is None:
+            clip = ClipIntensityPercentilesd("image", lower=None, upper=upper_percentile)
+        else:
+            clip = ScaleIntensityRanged("image", *intensity_window, b_min=0, b_max=255, clip=True)
+        resample = partial(SafeSpacingd, mode=["bilinear", "nearest"], **both)
+        fit: Steps = [CropPadInPlaned(size=size, whole=whole_field, **both)]
+        window = size
+        if volume_size is not None:
+            resizing: Any = {**both, "mode": ["trilinear", "nearest-exact"], "align_corners": [False, None]}
+            fit.append(ScaleInPlaned(standard=size, volume_size=volume_size, **resizing))
+            window = (volume_size[0], volume_size[1])
+        self.normalise = NormaliseInPlaned("image", window, intensity_mean, intensity_std)
+        self.geometry: Steps = [load, orient, clip, resample(pixdim=spacing), *fit]
+        self.steps = [*self.geometry, self.normalise]
+        self._before = [load, orient, CopyItemsd("label", names="drawn_label"), clip]
+        self._after = [*fit, self.normalise, KeepDrawnd("label")]
+        self._resample, self._spacing = resample, spacing
+
+    def support_steps(self, slices: bool) -> Steps:
+        """Return the steps for a support: what was drawn outlives them, however thin.
+
+        Args:
+            slices: the method compares slices, which are then resampled in plane only and never across.
+        """
+        spacing = [*self._spacing[:2], 0] if slices else self._spacing
+        return [*self._before, self._resample(pixdim=spacing), *self._after]

@@ -1,0 +1,95 @@
+"""Say in a line what a person should look at: an odd answer, or a support unlike its query."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from ..data.reading import file_name
+
+logger = logging.getLogger(__name__)
+
+NEARLY_ALL = 0.8  # of the scan's voxels
+IN_PLANE, ACROSS = 3.0, 10.0  # factors between the voxel sizes of support and query
+# In standard deviations. Abdominal MR of one kind differs by up to 0.2, of other organs and scanners by 0.3, from CT by
+# 0.6 and more.
+FAR = 0.5
+
+
+class WarnOfAnswerd(MapTransform):
+    """Log a warning for each organ that was not found, and for one that fills nearly the whole scan.
+
+    Args:
+        keys: keys of label maps ``(1, X, Y, Z)``.
+        image_key: key of the query, whose meta holds ``support_organs``.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data unchanged."""
+        image = data[self.image_key]
+        for key in self.key_iterator(data):
+            label = data[key].as_tensor() if isinstance(data[key], MetaTensor) else data[key]
+            for organ in torch.as_tensor(image.meta["support_organs"]).flatten().tolist():
+                share = float((label == organ).float().mean())
+                if share == 0:
+                    logger.warning("%s: organ %d was not found", file_name(image), organ)
+                elif share > NEARLY_ALL:
+                    logger.warning("%s: organ %d fills %.0f %% of the scan", file_name(image), organ, 100 * share)
+        return dict(data)
+
+
+def warn_if_unlike(query: MetaTensor, support: MetaTensor) -> None:
+    """Log a warning where voxel sizes or intensities of a support lie far from the query's.
+
+    Args:
+        query: preprocessed ``(1, X, Y, Z)``, its meta with the stored affine.
+        support: likewise; its slices may be others.
+    """
+    if not all("original_affine" in volume.meta for volume in (query, support)):
+        return  # not read from files
+    names = f"{file_name(support)} and {file_name(query)}"
+    sizes = [_voxel_size(volume) for volume in (support, query)]
+    factors = torch.maximum(sizes[0] / sizes[1], sizes[1] / sizes[0])
+    if bool((factors > torch.tensor([IN_PLANE, IN_PLANE, ACROSS])).any()):
+        texts = [" x ".join(f"{value:.3g}" for value in size.tolist()) for size in sizes]
+        logger.warning("%s: voxels of %s and %s mm, so support and query look different", names, *texts)
+    distance = intensity_distance(support.as_tensor(), query.as_tensor())
+    if distance > FAR:
+        logger.warning(
+            "%s: intensities differ (%.2f deviations, alike are below %.1f); take a support of the same kind of scan",
+            names,
+            distance,
+            FAR,
+        )
+
+
+def intensity_distance(one: Tensor, other: Tensor) -> float:
+    """Mean distance between the quantiles of two normalised volumes of any shape."""
+    levels = torch.linspace(0.02, 0.98, 49)
+    low, high = (torch.quantile(_sample(volume), levels) for volume in (one, other))
+    return float((low - high).abs().mean())
+
+
+def _sample(volume: Tensor, count: int = 2**18) -> Tensor:
+    """Values of about that many voxels, evenly spread over the volume."""
+    return volume.flatten()[:: max(1, volume.numel() // count)].float().cpu()
+
+
+def _voxel_size(volume: MetaTensor) -> Tensor:
+    """Stored voxel size in mm ``(3,)`` in the order of the volume's own axes."""
+    stored, prepared = (torch.as_tensor(a).reshape(4, 4).double()[:3, :3] for a in (volume.meta["original_affine"], volume.affine))
+    spacing = stored.norm(dim=0)
+    along = (prepared / prepared.norm(dim=0)).T @ (stored / spacing)
+    return spacing[along.abs().argmax(dim=1)]
