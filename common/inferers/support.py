@@ -88,8 +88,8 @@ def report_unseen(organ: int, pixels: int, size: list[int], features: list[int],
     """
     cell = " x ".join(str(max(1, n // f)) for n, f in zip(size, features, strict=True))
     message = (
-        f"organ {organ}: only {pixels} pixels are drawn, and the network, whose features cover {cell} pixels, sees none "
-        "of them; draw more of it, or list organs without it"
+        f"organ {organ}: only {pixels} pixels are drawn, and the network, whose features cover {cell} pixels, sees "
+        "none of them; draw more of it, or list organs without it"
     )
     if refuse:
         raise InputError(message)

@@ -23,9 +23,7 @@ class KeepDrawnd(MapTransform):
         allow_missing_keys: skip keys that are absent.
     """
 
-    def __init__(
-        self, keys: KeysCollection, drawn_key: str = "drawn_label", allow_missing_keys: bool = False
-    ) -> None:
+    def __init__(self, keys: KeysCollection, drawn_key: str = "drawn_label", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.drawn_key = drawn_key
 
@@ -49,8 +47,8 @@ def keep_drawn(resampled: MetaTensor, drawn: MetaTensor) -> MetaTensor:
         drawn: ``(1, U, V, W)`` with the same axes and directions on another grid.
 
     Returns:
-        ``(1, X, Y, Z)`` int32; equal to ``resampled`` on slices where no organ is missing. Its meta lists under ``LOST``
-        the label values that lie wholly outside of the grid.
+        ``(1, X, Y, Z)`` int32; equal to ``resampled`` on slices where no organ is missing. Its meta list under
+        ``LOST`` the label values that lie wholly outside of the grid.
     """
     kept = resampled.as_tensor().round().int().clone()
     source = drawn.as_tensor().round().int()[0]

@@ -12,8 +12,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from ..errors import InputError
 from ..data.reading import file_name
+from ..errors import InputError
 
 logger = logging.getLogger(__name__)
 

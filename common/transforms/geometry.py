@@ -144,7 +144,9 @@ class ScaleInPlaned(Resized):
         align_corners: Sequence[bool | None],
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, volume_size, mode=mode, align_corners=align_corners, allow_missing_keys=allow_missing_keys)
+        super().__init__(
+            keys, volume_size, mode=mode, align_corners=align_corners, allow_missing_keys=allow_missing_keys
+        )
         self.standard = standard
         self.volume_size = tuple(volume_size)
 
@@ -153,7 +155,7 @@ class ScaleInPlaned(Resized):
         shape = data[self.first_key(data)].shape[1:3]
         in_plane = (round(n * v / s) for n, v, s in zip(shape, self.volume_size, self.standard, strict=False))
         self.resizer.spatial_size = (*in_plane, self.volume_size[2])
-        return super().__call__(data, lazy)  # type: ignore[no-any-return]
+        return super().__call__(data, lazy)
 
 
 class NormaliseInPlaned(MapTransform):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from monai.transforms import ClipIntensityPercentilesd, CopyItemsd, Resized, ScaleIntensityRanged
+from monai.transforms import ClipIntensityPercentilesd, CopyItemsd, ScaleIntensityRanged
 
 from .drawn import KeepDrawnd
 from .geometry import CropPadInPlaned, NormaliseInPlaned, SafeSpacingd, ScaleInPlaned, SliceAxisd

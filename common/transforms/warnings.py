@@ -89,7 +89,9 @@ def _sample(volume: Tensor, count: int = 2**18) -> Tensor:
 
 def _voxel_size(volume: MetaTensor) -> Tensor:
     """Stored voxel size in mm ``(3,)`` in the order of the volume's own axes."""
-    stored, prepared = (torch.as_tensor(a).reshape(4, 4).double()[:3, :3] for a in (volume.meta["original_affine"], volume.affine))
+    stored, prepared = (
+        torch.as_tensor(a).reshape(4, 4).double()[:3, :3] for a in (volume.meta["original_affine"], volume.affine)
+    )
     spacing = stored.norm(dim=0)
     along = (prepared / prepared.norm(dim=0)).T @ (stored / spacing)
     return spacing[along.abs().argmax(dim=1)]

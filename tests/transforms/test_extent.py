@@ -48,7 +48,10 @@ def test_slices_stored_downwards_count_from_the_top():
     assert slices(item, 16, 20) == [0, 1]
 
 
-@pytest.mark.parametrize(("codes", "axis", "direction"), [("ASR", "second", "inferior to superior"), ("IPR", "first", "superior to inferior")])
+@pytest.mark.parametrize(
+    ("codes", "axis", "direction"),
+    [("ASR", "second", "inferior to superior"), ("IPR", "first", "superior to inferior")],
+)
 def test_the_cut_axis_is_counted_whatever_its_place(caplog, codes, axis, direction):
     item = prepared(codes, shape=(10, 12, 21))
     first, last = (8, 16) if codes == "ASR" else (4, 12)
@@ -69,5 +72,7 @@ def test_the_finest_axis_is_cut_where_the_model_cuts_it():
 
 @pytest.mark.parametrize("asked", [(3, 14), (-1, 5)])
 def test_slices_that_are_not_there(asked):
-    with pytest.raises(InputError, match=f"query_slices {asked[0]} to {asked[1]} asked, slices are 0 to 13, counted along"):
+    with pytest.raises(
+        InputError, match=f"query_slices {asked[0]} to {asked[1]} asked, slices are 0 to 13, counted along"
+    ):
         QueryExtentd("image", query_slices=asked)(prepared())

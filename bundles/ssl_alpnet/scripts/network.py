@@ -14,14 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from common.networks import FewShotSegmenter
-from common.prototypes import (
-    as_prototypes,
-    assign_cells,
-    cell_average,
-    cosine_similarity,
-    local_scores,
-    masked_average,
-)
+from common.prototypes import as_prototypes, assign_cells, cell_average, cosine_similarity, local_scores, masked_average
 
 
 class ALPNet(FewShotSegmenter):
