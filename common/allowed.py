@@ -152,7 +152,7 @@ ALLOWED: dict[str, Rule] = {
     "times_pixels": FLAG, "encoded_features": FLAG, "pool_at": one_of("image", "features"),
     "prototype_mode": one_of("local", "global"), "prototype_rule": one_of("code", "paper"),
     "window": either(whole(1), SIZE), "inference_window": whole(1), "cell_threshold": number(0, 1),
-    "grid_fraction": number(0, 1, above=True), "overlap": OVERLAP,
+    "grid_fraction": number(0, 1, above=True), "grid_size": whole(0, 512), "overlap": OVERLAP,
     "alpha": number(0, above=True), "kappa": number(0, above=True), "scale": number(0, above=True),
     "threshold": number(), "dropout": number(0, 1), "freeze_backbone": FLAG, "force_background": FLAG,
     # optimisation
