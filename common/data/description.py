@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .names import FORMATS
+from .formats import EXTENSIONS
 
 FILE = "dataset.json"
 
@@ -83,9 +83,9 @@ def file_ending(folder: Path, description: Mapping[str, Any]) -> str:
     Raises:
         InputError: it is that of no format read here.
     """
-    ending = str(description.get("file_ending", FORMATS[0])).lower()
-    if ending not in FORMATS:
-        raise InputError(f"{folder / FILE}: file_ending {ending!r} is not read; convert to one of {', '.join(FORMATS)}")
+    ending = str(description.get("file_ending", EXTENSIONS[0])).lower()
+    if ending not in EXTENSIONS:
+        raise InputError(f"{folder / FILE}: file_ending {ending!r} is not read; {', '.join(EXTENSIONS)} are")
     return ending
 
 
@@ -125,8 +125,14 @@ def _as_listed(entry: Any) -> Any:
 
 
 def _is_path(value: Any) -> bool:
-    """Tell whether a value is text that can name a file: not empty, no null character, nothing that has no encoding."""
-    return isinstance(value, str) and value != "" and "\0" not in value and value.isprintable()
+    """Tell whether a value is text that can name a file: not empty, no null character, and with an encoding."""
+    if not isinstance(value, str) or value == "" or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(folder: Path, text: str, allow_outside: bool) -> Path:

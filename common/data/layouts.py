@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import InputError
 from .description import FILE, file_ending, is_nnunet2, listed_files, read_description
-from .names import belongs_to, cases, is_confidence_name, is_label_name, is_volume, scans, stem, volumes
+from .names import belongs_to, cases, is_confidence_name, is_label_name, is_volume, scans, volumes
+from .reading import stem
 from .series import holds_series
 
 logger = logging.getLogger(__name__)

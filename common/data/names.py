@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .formats import EXTENSIONS
 from .series import holds_series
 
-FORMATS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 # Words, apart from numbers, that tell scan and label map of one subject apart.
 _IMAGE_WORDS = {"image", "images", "imagestr", "imagests", "img", "imgs", "scan", "scans", "vol", "volume", "volumes"}
 _LABEL_WORDS = {
@@ -26,19 +26,13 @@ def volumes(folder: Path) -> list[Path]:
 
 def is_volume(path: Path) -> bool:
     """Tell whether a name is that of a volume, in upper or lower case, and not hidden."""
-    return path.name.lower().endswith(FORMATS) and not path.name.startswith(".")
+    return path.name.lower().endswith(EXTENSIONS) and not path.name.startswith(".")
 
 
 def scans(folder: Path) -> list[Path]:
     """List the volumes of a folder and its folders of DICOM series."""
     files = volumes(folder)
     return files + [path for path in sorted(folder.glob("*")) if path not in files and holds_series(path)]
-
-
-def stem(path: Path) -> str:
-    """Name without the extension of its format; that of a series' folder as it is."""
-    extension = next((known for known in FORMATS if path.name.lower().endswith(known)), "")
-    return path.name[: len(path.name) - len(extension)]
 
 
 def cases(names: Collection[str], labelled: Collection[str], always: bool = False) -> dict[str, tuple[str, str]]:

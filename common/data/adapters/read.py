@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..reading import read_label
+from ..reading import read_label, stem
 from ..reading import read_scan as read_image
 
-__all__ = ["NIFTI", "by_name", "nifti_files", "read_image", "read_label", "stem"]
+__all__ = ["by_name", "nifti_files", "read_image", "read_label", "stem"]
 
-NIFTI = (".nii.gz", ".nii")
+_NIFTI = (".nii.gz", ".nii")
 
 
 def nifti_files(folder: Path) -> list[Path]:
     """List the NIfTI files in a folder and all folders below, hidden ones left out, sorted by path."""
-    found = (path for path in folder.rglob("*.nii*") if path.name.endswith(NIFTI) and path.is_file())
+    found = (path for path in folder.rglob("*") if path.name.lower().endswith(_NIFTI) and path.is_file())
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
@@ -40,8 +40,3 @@ def by_name(paths: Iterable[Path], pattern: str) -> tuple[dict[str, Path], list[
             faults.append(f"{path}: {chosen[match[1]]} has the same name; move one of them away")
         chosen.setdefault(match[1], path)
     return chosen, faults
-
-
-def stem(path: Path) -> str:
-    """Name of a NIfTI file without its extension."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
