@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -85,6 +86,10 @@ def _is_device(value: Any) -> bool:
         return False
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and not (value[0] in "$@%" and os.path.lexists(value))
+
+
 def _is_names(value: Any) -> bool:
     return isinstance(value, dict) and all(
         (_is_whole(key) or str(key).isdecimal()) and isinstance(name, str) for key, name in value.items()
@@ -94,7 +99,7 @@ def _is_names(value: Any) -> bool:
 NULL = Rule("null", lambda value: value is None)
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))
 TEXT = Rule("a text", lambda value: isinstance(value, str) and value != "", evaluated=False)
-PATH = TEXT._replace(words="a path")
+PATH = Rule("a path, with ./ before a leading $, @ or %, which MONAI would read", _is_path, evaluated=False)
 PATHS = either(PATH, each(PATH, low=1)._replace(evaluated=False))
 SIZE = each(whole(1), 3, words="three whole numbers from 1 up")
 LABELS = each(whole(1), low=1, words="a list of label values from 1 up, for instance [1, 4]")
