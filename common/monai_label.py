@@ -22,7 +22,7 @@ class Study:
     """A scan of the server and its label map: paths, and the label's values by organ.
 
     An organ's name is in lower case, unless another of the same label differs from it in case alone. A label whose
-    names and values cannot be used says why in `fault`.
+    names and values cannot be used says why in `fault`. `drawn` are the values in the label map, once it was read.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Study:
     label: str
     values: dict[str, int] = field(default_factory=dict)
     fault: str = ""
+    drawn: tuple[int, ...] = ()
 
 
 def app() -> Any | None:
@@ -73,7 +74,7 @@ def labelled_studies(store: Any) -> list[Study]:
         info = store.get_label_info(name, "final")
         values, fault = label_values(info.get("label_info") if isinstance(info, dict) else info)
         if fault:
-            logger.warning("the label of study %s is not used: %s", name, fault)
+            logger.warning("the label of study %s is not used: %s", shortened(name), fault)
         found.append((age, Study(name, str(store.get_image_uri(name)), label, values, fault)))
     return [study for _, study in sorted(found, key=lambda entry: entry[0], reverse=True)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 from monai.transforms import MapTransform
 
-from ..data.reading import read_label
+from ..data.reading import read_label, scan_shape
 from ..errors import InputError
 from ..monai_label import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
 from .requests import checked_request, listed, organ_name, organ_value, support_names
+
+logger = logging.getLogger(__name__)
 
 
 class StudySupportd(MapTransform):
@@ -48,10 +51,8 @@ class StudySupportd(MapTransform):
             d[key] = query.image
             if data.get("label") is not None:
                 chosen = [_with_mask(store, asked, query, data["label"])]
-            elif asked:
-                chosen = _named(store, asked)
             else:
-                chosen = [_newest(store, name)]
+                chosen = _named(store, asked) if asked else [_newest(store, name)]
             organs = [_organ(study, name, value) for study in chosen]
             d["support_files"] = {
                 "image": [study.image for study in chosen],
@@ -78,9 +79,9 @@ def _with_mask(store: Any, asked: list[str], query: Study, mask: Any) -> Study:
         raise InputError("label: send the mask as a file with the request, not as a path")
     if len(asked) > 1:
         raise InputError(f"one mask was sent with {len(asked)} studies as support; name the one it is drawn on")
-    if not asked:
-        return replace(query, label=mask)
-    return Study(asked[0], str(store.get_image_uri(asked[0])), mask)
+    if asked:
+        return _readable(Study(asked[0], str(store.get_image_uri(asked[0])), mask))
+    return _readable(replace(query, label=mask))
 
 
 def _named(store: Any, asked: list[str]) -> list[Study]:
@@ -90,25 +91,37 @@ def _named(store: Any, asked: list[str]) -> list[Study]:
         raise InputError(
             f"study {listed(missing)} has no submitted label; labelled: {listed(list(labelled)) or 'none'}"
         )
-    for name in asked:
-        if labelled[name].fault:
-            raise InputError(f"the label of study {shortened(name)} cannot be used: {labelled[name].fault}")
-    return [labelled[name] for name in asked]
+    return [_readable(labelled[name]) for name in asked]
 
 
 def _newest(store: Any, organ: str) -> Study:
-    studies = labelled_studies(store)
-    usable = [study for study in studies if not study.fault]
-    fitting = [study for study in usable if not organ or not study.values or _fitting(study, organ)]
-    if fitting:
-        return fitting[0]
-    known = sorted({name for study in usable for name in study.values})
-    reason = "no label was submitted yet"
-    if usable:
-        reason = f"no submitted label holds {shortened(organ)}, only {listed(known)}"
-    elif studies:
-        reason = f"the label of study {shortened(studies[0].name)} cannot be used: {studies[0].fault}"
+    faults: list[str] = []
+    known: set[str] = set()
+    for study in labelled_studies(store):
+        if not study.fault and organ and study.values and not _fitting(study, organ):
+            known.update(study.values)
+            continue
+        try:
+            return _readable(study)
+        except InputError as error:
+            if not study.fault:  # or it is in the log already
+                logger.warning("not the support: %s", error)
+            faults.append(str(error))
+    reason = faults[0] if faults else "no label was submitted yet"
+    if known:
+        reason = f"no submitted label holds {shortened(organ)}, only {listed(sorted(known))}"
     raise InputError(f"no support: {reason}; draw the organ in one study, one slice is enough, and submit it")
+
+
+def _readable(study: Study) -> Study:
+    """Return a study with the values in its label map, which may be anything: the server stores what it is sent."""
+    if study.fault:
+        raise InputError(f"the label of study {shortened(study.name)} cannot be used: {study.fault}")
+    label, scan = read_label(study.label), scan_shape(study.image)
+    if scan is not None and sorted(label.shape[1:]) != sorted(scan):
+        grid = tuple(label.shape[1:])
+        raise InputError(f"label grid {grid} differs from {scan} of study {shortened(study.name)}; draw it on the scan")
+    return replace(study, drawn=tuple(int(number) for number in label.unique() if number > 0))
 
 
 def _fitting(study: Study, organ: str) -> list[str]:
@@ -120,7 +133,7 @@ def _fitting(study: Study, organ: str) -> list[str]:
 
 def _organ(study: Study, organ: str, value: int) -> tuple[str, int]:
     """Find name and label value of the organ in a study's own label map."""
-    drawn = [int(number) for number in read_label(study.label).unique() if number > 0]
+    drawn = list(study.drawn)
     named = {name: number for name, number in study.values.items() if number in drawn}
     numbers = listed(drawn) if len(drawn) <= 10 else f"{len(drawn)} different values"
     holds = listed(list(named)) or numbers or "nothing"

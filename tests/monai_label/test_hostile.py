@@ -287,8 +287,8 @@ def submit(server, dataset):
     """Submit a label for case_3 with any label_info, as JSON; it is deleted at the end."""
     path = server.studies / "labels" / "final" / "case_3.nii.gz"
 
-    def put(info):
-        fields = {"params": f'{{"label_info": {info}}}', "label": dataset / "labelsTr/case_3.nii.gz"}
+    def put(info, file=dataset / "labelsTr/case_3.nii.gz"):
+        fields = {"params": f'{{"label_info": {info}}}', "label": file}
         assert server.call("PUT", "/datastore/label", {"image": "case_3", "tag": "final"}, fields).status == 200
 
     yield put
@@ -314,6 +314,19 @@ def test_a_malformed_label_breaks_no_other_request(server, at_first, submit, inf
     assert voxels(server.infer(BUNDLE, "case_2", {"label_name": "liver", "support": "case_1"})) == at_first[1]
     refused(server.infer(BUNDLE, "case_2", {"label_name": "liver", "support": "case_3"}), "case_3", "label_info")
     assert "the label of study case_3 is not used" in server.tail(200)
+
+
+@pytest.mark.parametrize("content", [b"", b"no NIfTI file", "(64, 60, 5)"], ids=repr)
+def test_a_damaged_label_breaks_no_other_request(server, at_first, submit, content, tmp_path):
+    file = tmp_path / "label.nii.gz"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        save(file, np.ones((64, 60, 5), np.int16))
+    submit("[]", file)
+    newest = server.infer(BUNDLE, "case_2", {"label_name": "liver"})
+    assert voxels(newest) == at_first[1] and newest.json["support"] == ["case_1"]
+    refused(server.infer(BUNDLE, "case_2", {"label_value": 1, "support": "case_3"}), "case_3")
 
 
 def test_organs_that_differ_in_case_are_told_apart(server, submit, dataset):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,6 +75,20 @@ def test_the_newest_usable_label_is_the_support(server, caplog):
         ask(store, support="c,d")
 
 
+@pytest.mark.parametrize("fault", ["empty", "text", "another grid", "half values"])
+def test_a_label_map_that_cannot_be_used_breaks_no_other_request(server, tmp_path, caplog, fault):
+    store = server({"a": LIVER, "b": LIVER})
+    path = tmp_path / "labels/b.nii.gz"
+    if fault in ("empty", "text"):
+        path.write_bytes(b"" if fault == "empty" else b"no label map")
+    else:
+        save(path, np.full((64, 60, 6 if fault == "half values" else 5), 1.5 if fault == "half values" else 1.0))
+    assert ask(store)["result"]["support"] == ["a"]
+    assert "not the support" in caplog.text
+    with pytest.raises(InputError, match="study b|b.nii.gz"):
+        ask(store, support="b")
+
+
 @pytest.mark.parametrize(
     ("info", "values"),
     [
@@ -134,6 +149,11 @@ def test_a_file_is_an_upload_only_while_the_server_answers_with_it(server, tmp_p
     request = {"image": path, "label": mask, "label_value": 1, "support": "a"}
     answer = names["run_inference"](StudySupportd(keys="image"), request, path, mask)
     assert (answer["image"], answer["support_files"]["label"]) == (path, [mask])
+    with ThreadPoolExecutor(1) as pool:  # as with MONAI_LABEL_INFER_CONCURRENCY
+        inside = names["run_inference"](
+            lambda d: pool.submit(StudySupportd(keys="image"), d).result(), request, path, mask
+        )
+    assert inside == answer
     for changed in ({"label": store.get_image_uri("b")}, {"label": ["x"]}, {"image": mask + "x"}):
         with pytest.raises(InputError):
             names["run_inference"](StudySupportd(keys="image"), {**request, **changed}, path, mask)
