@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +16,10 @@ import numpy as np
 
 from ...errors import InputError
 
-_SECONDS = 60  # and one more for each slice
-# Reads paths, writes the values of all slices to the first argument and a line for each slice that is done.
+_SECONDS = 60.0  # for one slice; the first one waits for ITK
+# For each line with the names of a slice's file and of one for its values, answers with rows and columns, or nothing.
 _PROGRAM = """
-import sys
+import json, sys
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
@@ -23,13 +27,17 @@ except ImportError:
     pass
 import itk
 itk.ProcessObject.SetGlobalWarningDisplay(False)
-with open(sys.argv[1], "wb") as output:
-    for path in sys.stdin.read().split("\\0"):
-        image = itk.imread(path, itk.F, imageio=itk.GDCMImageIO.New())
-        values = itk.array_view_from_image(image)
+for line in sys.stdin:
+    source, target = json.loads(line)
+    try:
+        values = itk.array_view_from_image(itk.imread(source, itk.F, imageio=itk.GDCMImageIO.New()))
+        values.tofile(target)
         print(*values.shape[-2:], flush=True)
-        values.tofile(output)
+    except Exception:
+        print(flush=True)
 """
+_decoders: dict[int, subprocess.Popen[str]] = {}  # by process: a forked one has none yet
+_lock = threading.Lock()
 
 
 def decode(paths: Sequence[Path], syntaxes: Sequence[str], size: tuple[int, int]) -> np.ndarray:
@@ -46,25 +54,55 @@ def decode(paths: Sequence[Path], syntaxes: Sequence[str], size: tuple[int, int]
     Raises:
         InputError: ITK cannot decode one of them.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "values"
-        command = [sys.executable, "-c", _PROGRAM, str(output)]
-        try:
-            child = subprocess.run(
-                command,
-                input="\0".join(str(path.absolute()) for path in paths),
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS + len(paths),
-            )
-            done, status = child.stdout.splitlines(), child.returncode
-        except subprocess.TimeoutExpired as error:
-            done, status = (error.stdout or b"").decode().splitlines(), -1
-        wrong = next((at for at, line in enumerate(done) if line != f"{size[1]} {size[0]}"), len(done))
-        if status or wrong < len(paths):
-            wrong = min(wrong, len(paths) - 1)
-            raise InputError(
-                f"{paths[wrong]}: ITK cannot decode its pixel data (transfer syntax {syntaxes[wrong]}); copy it again, "
-                "or decompress the series, for instance with gdcmconv --raw"
-            )
-        return np.fromfile(output, np.float32).reshape(len(paths), size[1], size[0]).T
+    columns, rows = size
+    values = np.empty((columns, rows, len(paths)), np.float32)
+    with tempfile.TemporaryDirectory() as folder, _lock:
+        target = Path(folder) / "values"
+        for number, (path, syntax) in enumerate(zip(paths, syntaxes, strict=True)):
+            if _ask(path, target) != f"{rows} {columns}":
+                raise InputError(
+                    f"{path}: ITK cannot decode its pixel data (transfer syntax {syntax}); copy it again, or "
+                    "decompress the series, for instance with gdcmconv --raw"
+                )
+            values[..., number] = np.fromfile(target, np.float32).reshape(rows, columns).T
+    return values
+
+
+def _ask(source: Path, target: Path) -> str:
+    """Have one slice decoded; an empty answer: it could not be."""
+    decoder = _decoder()
+    assert decoder.stdin is not None and decoder.stdout is not None
+    watch = threading.Timer(_SECONDS, decoder.kill)
+    watch.start()
+    try:
+        decoder.stdin.write(json.dumps([str(source.absolute()), str(target)]) + "\n")
+        decoder.stdin.flush()
+        return decoder.stdout.readline().strip()
+    except BrokenPipeError:
+        return ""
+    finally:
+        watch.cancel()
+
+
+def _decoder() -> subprocess.Popen[str]:
+    """The decoding process of this one; started anew where the last stream ended it."""
+    decoder = _decoders.get(os.getpid())
+    if decoder is None or decoder.poll() is not None:
+        if decoder is not None:
+            _close(decoder)
+        command, pipe = [sys.executable, "-c", _PROGRAM], subprocess.PIPE
+        decoder = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        atexit.register(_close, decoder)
+        _decoders[os.getpid()] = decoder
+    return decoder
+
+
+def _close(decoder: subprocess.Popen[str]) -> None:
+    """End a decoding process by the end of its input."""
+    for stream in (decoder.stdin, decoder.stdout):
+        if stream is not None and not stream.closed:
+            try:
+                stream.close()
+            except BrokenPipeError:  # it ended before it had read all
+                continue
+    decoder.wait()
