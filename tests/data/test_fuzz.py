@@ -14,7 +14,7 @@ def check(paths):
     assert good + refused == len(paths) and min(good, refused) > len(paths) // 20, (good, refused)
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(700, marks=pytest.mark.slow)]  # three in seven are NIfTI files)
+@pytest.mark.parametrize("count", [20, pytest.param(700, marks=pytest.mark.slow)])  # three in seven are NIfTI files
 def test_files(tmp_path, count):
     (tmp_path / "sound").mkdir()
     sound, rng = sound_files(tmp_path / "sound"), np.random.default_rng(count)
