@@ -24,9 +24,13 @@ def put_in_place(source: Path, target: Path) -> None:
     Raises:
         OSError: neither worked; both are as they were.
     """
-    if not os.path.lexists(target):
+    try:
         os.rename(source, target)
-    elif not _exchange(source, target):
+        return
+    except OSError:
+        if not os.path.lexists(target):
+            raise
+    if not _exchange(source, target):
         aside = source.with_name(f"{source.name}.replaced")
         os.rename(target, aside)
         try:

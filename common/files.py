@@ -167,7 +167,7 @@ def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
         try:
             yield draft
         except Exception as error:
-            if not isinstance(error, (OSError, InputError)) and _is_full(path.parent):  # torch hides it
+            if _hides_reason(error) and _is_full(path.parent):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
         finally:
@@ -175,6 +175,11 @@ def _draft(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
             _remove(draft)
     except OSError as error:
         raise (_explained(error, path) if _concerns(error, draft, path) else error) from error.__cause__
+
+
+def _hides_reason(error: Exception) -> bool:
+    """Tell whether an error may be a library's own for a full disk: torch raises RuntimeError, shutil a list."""
+    return error.errno is None if isinstance(error, OSError) else not isinstance(error, InputError)
 
 
 def _concerns(error: OSError, draft: Path, path: Path) -> bool:

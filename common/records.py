@@ -23,8 +23,12 @@ def mark_of(*settings: Any) -> str:
     Args:
         settings: what tells commands apart; what JSON can hold, and paths, which count by the place that they name.
     """
-    text = json.dumps(settings, default=lambda path: os.path.abspath(path), sort_keys=True)
+    text = json.dumps(settings, default=_place, sort_keys=True)
     return f"{PROGRAM} {hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def _place(setting: Any) -> str:
+    return os.path.abspath(setting) if isinstance(setting, os.PathLike) else repr(setting)
 
 
 def voxels_mark(mark: str, voxels: np.ndarray) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from ..literals import split_paths
-from .options import Bundle, Channel, Checkpoint, Outside, Overlays, split_names
+from .options import Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, split_names
 
 
 def prepare_data(
@@ -40,6 +40,7 @@ def package_bundles(
         typer.Option(help="Where you will put the weights; {file} is their name. They are then left out."),
     ] = None,
     any_size: Annotated[bool, typer.Option(help="Weights of any size inside, for your own server.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
     from ..packaging.package import package_all
@@ -49,7 +50,7 @@ def package_bundles(
         raise InputError("name bundle folders, or --all from the folder that holds bundles/")
     if checkpoint is not None and len(folders) > 1:
         raise InputError("--checkpoint belongs to one bundle")
-    options = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant}
+    options = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant, "overwrite": overwrite}
     for path in package_all(folders, output, **options, weights_url=weights_url, any_size=any_size):
         print(path)
 
@@ -67,6 +68,7 @@ def freeze_organ(
     config: Overlays = "",
     checkpoint: Checkpoint = None,
     onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""
     from ..packaging.freeze import freeze
@@ -74,8 +76,8 @@ def freeze_organ(
     images, labels = (
         [path for text in texts for path in split_paths(text)] for texts in (support_image, support_label)
     )
-    overlays = split_names(config)
-    for path in freeze(bundle, images, labels, organ, output, config=overlays, checkpoint=checkpoint, onnx=onnx):
+    options = {"config": split_names(config), "checkpoint": checkpoint, "onnx": onnx, "overwrite": overwrite}
+    for path in freeze(bundle, images, labels, organ, output, **options):
         print(path)
 
 
@@ -85,8 +87,12 @@ def dicom_seg(
     output: Annotated[Path, typer.Option(help="DICOM-SEG to write.")],
     names: Annotated[str, typer.Option(help='Label values and organs: "1=liver,6=left kidney"; default: all.')] = "",
     bundle: Annotated[Optional[Path], typer.Option(help="Bundle that made the label map: names the algorithm.")] = None,  # noqa: UP045
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a label map as DICOM-SEG, with coded organs and references to its series."""
     from ..dicom import algorithm_of, parse_names, write_segmentation
+    from ..records import check_output, mark_of
 
-    print(write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle)))
+    mark = mark_of("dicom-seg", series, label, names, bundle)
+    check_output(output, mark, [series, label], overwrite)
+    print(write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle), mark=mark))

@@ -16,6 +16,7 @@ from .options import (
     Outside,
     Overlays,
     Overrides,
+    Overwrite,
     dataset_settings,
     file_setting,
     read_integers,
@@ -65,7 +66,7 @@ def segment(
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
     confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
     precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
-    overwrite: Annotated[bool, typer.Option(help="Replace results that this command did not make.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
     overrides: dict[str, Any] = {
@@ -116,15 +117,19 @@ def preview(
     output: Annotated[Path, typer.Option(help="PNG to write.")],
     bundle: Bundle = Path("bundles/adnet"),
     config: Overlays = "",
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
+    from ..records import check_output, mark_of
     from ..supervoxels.preview import preview as draw
     from ..workflow import bundle_workflow
 
+    mark = mark_of("preview", image, bundle, config)
+    check_output(output, mark, [image], overwrite)
     parser = bundle_workflow(bundle, ["train", *split_names(config)]).parser
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
     min_size = parser.get("supervoxel_min_size", 0)  # superpixels and SLIC have none
-    print(draw(item["image"], item["supervoxels"], output, min_size))
+    print(draw(item["image"], item["supervoxels"], output, min_size, mark=mark))
 
 
 def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; defau
 Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that this command did not make.")]
 Channel = Annotated[Optional[str], typer.Option(help="Number or name, where subjects have several (case_0001).")]  # noqa: UP045
 Outside = Annotated[bool, typer.Option("--allow-outside", help="dataset.json may name files outside of its folder.")]
 

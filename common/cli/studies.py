@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from ..errors import InputError
-from .options import Bundle, Overlays, Overrides, read_folds, read_overrides, split_names
+from .options import Bundle, Overlays, Overrides, Overwrite, read_folds, read_overrides, split_names
 
 
 def crossval(
@@ -72,11 +72,12 @@ def analyse_runs(
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
     dataset: Annotated[Optional[str], typer.Option(help="Runs of this dataset only.")] = None,  # noqa: UP045
     config: Annotated[Optional[str], typer.Option(help="Runs with these overlays only, as crossval got them.")] = None,  # noqa: UP045
+    overwrite: Overwrite = False,
 ) -> None:
     """Evaluate the runs of a cross-validation in another way and draw a paper's figure of it."""
     from ..evaluation.analyses import analyse
 
-    print(analyse(analysis, results, data, bundles, output, dataset, config))
+    print(analyse(analysis, results, data, bundles, output, dataset, config, overwrite))
 
 
 def report(
@@ -87,11 +88,12 @@ def report(
         typer.Option(help="Folder of the scans, for pictures; with several datasets DATASET=FOLDER for each."),
     ] = None,
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for pictures.")] = Path("bundles"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Write one HTML page about the results: tables, charts, pictures, manifest. It opens without network."""
     from ..evaluation.report import write_report
 
-    print(write_report(results, output, data, bundles))
+    print(write_report(results, output, data, bundles, overwrite))
 
 
 def _crossval(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import nibabel
@@ -12,6 +11,7 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from ..files import whole_folder
 from .anatomy import LABELS, draw_subject
 
 VERSION = 1
@@ -45,18 +45,12 @@ def make_phantom(folder: str | Path | None = None, subjects: int = 10, seed: int
     folder = Path(folder).expanduser().absolute()
     if _is_phantom(folder, identity):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        fresh = Path(temporary) / folder.name
-        _write_dataset(fresh, identity)
-        try:
-            os.rename(fresh, folder)
-        except OSError as error:
-            # Another process may have finished first; its copy holds the same voxels.
-            if not _is_phantom(folder, identity):
-                raise FileExistsError(
-                    f"{folder} exists and is not the phantom with {identity}: delete it or choose another folder"
-                ) from error
+    if os.path.lexists(folder):
+        raise FileExistsError(
+            f"{folder} exists and is not the phantom with {identity}: delete it or choose another folder"
+        )
+    with whole_folder(folder) as draft:  # another process may finish first; its copy holds the same voxels
+        _write_dataset(draft, identity)
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..records import check_output, mark_of
 from ..workflow import has_config
 from .crossval import evaluate_run
 from .figures import draw_misalignment, draw_thresholds
@@ -23,7 +24,7 @@ from .thresholds import THRESHOLDS_FILE
 class _Analysis:
     overlay: str
     file: str
-    draw: Callable[[Sequence[Path], Path], Path]
+    draw: Callable[[Sequence[Path], Path, str], Path]
 
 
 _ANALYSES = {
@@ -40,6 +41,7 @@ def analyse(
     output: Path | None = None,
     dataset: str | None = None,
     config: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Evaluate every trained run of one kind again, once, and draw them together.
 
@@ -51,6 +53,7 @@ def analyse(
         output: PNG; None for ``<name>.png`` among the results.
         dataset: name of the dataset, where the results are of several.
         config: overlays of the runs, joined by commas, where the results are of several kinds.
+        overwrite: replace a picture that another command or a person made.
 
     Returns:
         Path of the PNG.
@@ -62,6 +65,9 @@ def analyse(
     if name not in _ANALYSES:
         raise InputError(f"analysis is {' or '.join(_ANALYSES)}, got {name}")
     analysis = _ANALYSES[name]
+    output = output or results_dir / f"{name}.png"
+    mark = mark_of("analyse", name, results_dir, dataset, config)
+    check_output(output, mark, overwrite=overwrite)
     work = results_dir / "work"
     runs = [
         result.run
@@ -87,4 +93,4 @@ def analyse(
     for run in tqdm(runs, desc=name, disable=None):
         study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
         files.append(evaluate_run(study, run, analysis.overlay, analysis.file))
-    return analysis.draw(files, output or results_dir / f"{name}.png")
+    return analysis.draw(files, output, mark)

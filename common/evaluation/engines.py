@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files import write_text
 from .crossval import execute
 from .runs import Run, Study
 
@@ -87,7 +88,6 @@ def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int =
         number: of runs.
         gpus: per task.
     """
-    output.mkdir(parents=True, exist_ok=True)
     script = output / "crossval.sbatch"
     lines = [
         "#!/bin/bash",
@@ -96,5 +96,5 @@ def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int =
         f"#SBATCH --output={output.absolute()}/slurm-%A_%a.log",
         f"fewshot crossval {shlex.join(arguments)} --task $SLURM_ARRAY_TASK_ID",
     ]
-    script.write_text("\n".join(lines) + "\n")
+    write_text(script, "\n".join(lines) + "\n")
     return script

@@ -15,12 +15,13 @@ from .overlay import COLOURS, save_figure
 from .tables import summarise
 
 
-def draw_thresholds(files: Sequence[Path], output: Path) -> Path:
+def draw_thresholds(files: Sequence[Path], output: Path, mark: str = "") -> Path:
     """Draw mean Dice over the threshold, its deviation over runs shaded, and the learned thresholds.
 
     Args:
         files: ``thresholds.json`` of each run.
         output: PNG to write.
+        mark: of the command that draws.
     """
     runs = [json.loads(path.read_text()) for path in files]
     protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run["rows"]))
@@ -41,15 +42,16 @@ def draw_thresholds(files: Sequence[Path], output: Path) -> Path:
     axes.axvline(fmean(learned), color="black", label="learned threshold, mean and range")
     axes.set(xlabel="threshold", ylabel="Dice, percent", title=f"Threshold line search, {_number(runs)}")
     axes.legend()
-    return save_figure(figure, output)
+    return save_figure(figure, output, mark)
 
 
-def draw_misalignment(files: Sequence[Path], output: Path) -> Path:
+def draw_misalignment(files: Sequence[Path], output: Path, mark: str = "") -> Path:
     """Draw segmentation Dice over alignment Dice, a point for each pair of slices and organ.
 
     Args:
         files: ``misalignment.json`` of each run.
         output: PNG to write.
+        mark: of the command that draws.
     """
     runs = [json.loads(path.read_text()) for path in files]
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -64,7 +66,7 @@ def draw_misalignment(files: Sequence[Path], output: Path) -> Path:
     axes.set(xlim=(-2, 102), ylim=(-2, 102), title=f"Slices of support and query, {_number(runs)}")
     axes.set(xlabel="alignment Dice, percent", ylabel="segmentation Dice, percent")
     axes.legend(markerscale=2)
-    return save_figure(figure, output)
+    return save_figure(figure, output, mark)
 
 
 def _curve(rows: Sequence[dict[str, Any]], protocol: str) -> dict[float, float]:

@@ -73,11 +73,11 @@ def draw_overlay(
     return save_figure(figure, output)
 
 
-def save_figure(figure: Figure, output: str | Path) -> Path:
-    """Write a figure as PNG beside its target and rename it, so that no half-written picture is left."""
+def save_figure(figure: Figure, output: str | Path, mark: str = "") -> Path:
+    """Write a figure as PNG, whole or not at all, with the mark of the command that made it."""
     path = Path(output)
     with whole_file(path) as partial:
-        FigureCanvasAgg(figure).print_png(str(partial))
+        FigureCanvasAgg(figure).print_png(str(partial), metadata={"Comment": mark})
     return path
 
 

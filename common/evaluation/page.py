@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..errors import InputError
-from ..files import whole_file
+from ..files import write_text
 from .comparison import comparison_grids, dataset_name, label
 from .differences import Difference, differences, episodes
 from .grid import Grid, as_markdown
@@ -47,8 +47,7 @@ def write_results_page(results_dir: Path, page: Path, bundles: Path = Path("bund
         raise InputError(f"{page} needs one line {BEGIN!r} and, below it, one line {END!r}")
     before, after = text[: text.index(BEGIN)], text[text.index(END) :]
     written = results_text(read_results(results_dir), bundles)
-    with whole_file(page) as partial:
-        partial.write_text(f"{before}{BEGIN}\n\n{written}\n{after}")
+    write_text(page, f"{before}{BEGIN}\n\n{written}\n{after}")
 
 
 def results_text(results: Sequence[Result], bundles: Path) -> str:

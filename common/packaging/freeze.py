@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..files import whole_file
 from ..literals import literal, split_paths
 from ..networks import ConditionedSegmenter, FewShotSegmenter, load_network
+from ..records import check_output, mark_of
 from ..workflow import bundle_workflow
 
 
@@ -34,6 +35,7 @@ def freeze(
     config: Sequence[str] = (),
     checkpoint: str | Path | None = None,
     onnx: bool = False,
+    overwrite: bool = False,
     **overrides: Any,
 ) -> list[Path]:
     """Write a bundle's network conditioned on a support as TorchScript, ONNX or both.
@@ -49,14 +51,15 @@ def freeze(
         config: overlays on the bundle's inference configuration.
         checkpoint: trained weights; None takes the bundle's.
         onnx: write ONNX beside the TorchScript file too.
+        overwrite: replace files that another command or a person made.
         overrides: further settings of the inference configuration that the network was trained with.
 
     Returns:
         The files written.
 
     Raises:
-        InputError: unknown organ or kind of file, no such organ in the label map, unsuitable weights, or the packages
-            that write ONNX are missing.
+        InputError: a file would be lost, unknown organ or kind of file, no such organ in the label map, unsuitable
+            weights, or the packages that write ONNX are missing.
         FileNotFoundError: no checkpoint.
     """
     output = Path(output)
@@ -67,6 +70,10 @@ def freeze(
         _check_onnx_packages()
     name, value = _organ(organ, split_paths(support_label))
     files = {"support_image": split_paths(support_image), "support_label": split_paths(support_label)}
+    places = [Path(path) for paths in files.values() for path in paths]
+    mark = mark_of("freeze", Path(bundle), places, value, list(config), checkpoint, overrides)
+    for target in targets:
+        check_output(target, mark, places, overwrite)
     settings: dict[str, Any] = {key: literal(paths) for key, paths in files.items()}
     settings |= {"organs": [value], "protocol": "ep2", "precision": "float32"}
     if checkpoint is not None:
@@ -75,7 +82,7 @@ def freeze(
     support_images, support_masks = _support(parser)
     segmenter = load_network(parser.get_parsed_content("network_def"), parser.get_parsed_content("checkpoint"))
     network = ConditionedSegmenter(segmenter, support_images, support_masks).eval().requires_grad_(False)
-    metadata = _metadata(parser, Path(bundle), name, value, support_images)
+    metadata = {**_metadata(parser, Path(bundle), name, value, support_images), "made_by": mark}
     for target in targets:
         with whole_file(target) as draft:
             if target.suffix == ".ts":

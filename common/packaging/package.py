@@ -8,18 +8,17 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from monai.bundle import ConfigParser
 
 from ..data import hash_files
 from ..errors import InputError, one_line, user_mistake
+from ..files import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
 from ..networks import FewShotSegmenter, load_network
 from ..workflow import config_file
 from .overlays import merge_overlay
@@ -39,6 +38,7 @@ def package(
     variant: str | None = None,
     weights_url: str | None = None,
     any_size: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Package one bundle with its trained weights.
 
@@ -52,6 +52,7 @@ def package(
         weights_url: address at which the weights will lie, ``{file}`` standing for their name; they are left out and
             listed in ``large_files.yml``.
         any_size: allow weights of any size inside, for one's own server; the model zoo would refuse them.
+        overwrite: replace a packaged bundle also where its files were changed, and a file of the archive's name.
 
     Returns:
         The packaged folder.
@@ -65,9 +66,9 @@ def package(
     target = output / name
     if target.exists() and not (target / FILE_LIST).is_file():
         raise InputError(f"{target} exists and is no packaged bundle; choose another --output")
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}-") as scratch:
-        draft = Path(scratch) / name
+    if target.exists() and not overwrite and (changed := _changed(target)):
+        raise InputError(f"{target}: {changed} was changed or added after packaging; keep it, or give --overwrite")
+    with whole_folder(target) as draft:
         copy_bundle(bundle, draft)
         overlays = [*config, *([f"train_{variant}"] if variant else [])]
         _merge_overlays(bundle, draft / "configs", overlays)
@@ -82,12 +83,12 @@ def package(
         if weights_url is not None:
             _refer_to_weights(draft, weights_url, output / f"{name}_v{version}_model.pt")
         _check(draft, None if any_size else LARGEST_FILE)
-        _list_files(draft)
-        archive = _zip(draft, Path(scratch) / f"{name}_v{version}.zip")
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(draft, target)
-        os.replace(archive, output / archive.name)
+        (draft / FILE_LIST).write_text(_hashes(draft))
+        archive = output / f"{name}_v{version}.zip"
+        if archive.exists() and not overwrite and not _is_package(archive, name):
+            raise InputError(f"{archive} exists and is no packaged bundle; choose another --output")
+        with whole_file(archive, check_archive) as partial:
+            _zip(draft, name, partial)
     _write_unit_tests(output / "unit_tests", name)
     return target
 
@@ -159,8 +160,7 @@ def _store_weights(bundle: Path, inference: str, checkpoint: Path, target: Path)
         sys.path.insert(0, str(bundle.absolute()))
     parser = ConfigParser(yaml.safe_load(inference.replace("_target_: scripts.common.", "_target_: common.")))
     network: FewShotSegmenter = load_network(parser.get_parsed_content("network_def"), str(checkpoint))
-    target.parent.mkdir()
-    torch.save(network.state_dict(), target)
+    write_state(target, network.state_dict())
 
 
 def _refer_to_weights(draft: Path, url: str, upload: Path) -> None:
@@ -169,7 +169,9 @@ def _refer_to_weights(draft: Path, url: str, upload: Path) -> None:
     entry = {"path": "models/model.pt", "url": url, "hash_val": hash_files(weights).hex(), "hash_type": "sha256"}
     lines = [f"{'- ' if key == 'path' else '  '}{key}: {json.dumps(value)}" for key, value in entry.items()]
     (draft / "large_files.yml").write_text("\n".join(["large_files:", *lines]) + "\n")
-    shutil.move(weights, upload)
+    with whole_file(upload, check_archive) as partial:
+        shutil.copyfile(weights, partial)
+    weights.unlink()
     weights.parent.rmdir()
 
 
@@ -187,27 +189,35 @@ def _check(draft: Path, largest: int | None) -> None:
             raise InputError(f"{name} names the folder {found[0]}; remove it")
 
 
-def _list_files(draft: Path) -> None:
-    """Write the files' hashes in the format that ``sha256sum --check`` reads."""
-    files = sorted(path for path in draft.rglob("*") if path.is_file())
-    lines = [f"{hash_files(path).hex()}  {path.relative_to(draft).as_posix()}\n" for path in files]
-    (draft / FILE_LIST).write_text("".join(lines))
+def _hashes(folder: Path) -> str:
+    """Return the hashes of a bundle's files in the format that ``sha256sum --check`` reads."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    lines = [f"{hash_files(path).hex()}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    return "".join(line for line in lines if not line.endswith(f"  {FILE_LIST}\n"))
 
 
-def _zip(folder: Path, archive: Path) -> Path:
-    """Pack a folder; equal contents give equal bytes."""
+def _changed(folder: Path) -> str:
+    """Name a file of a packaged bundle that is not as it was packaged; empty where all are."""
+    differing = set(_hashes(folder).splitlines()) ^ set((folder / FILE_LIST).read_text().splitlines())
+    return min((line.split("  ", 1)[-1] for line in differing), default="")
+
+
+def _is_package(archive: Path, name: str) -> bool:
+    return zipfile.is_zipfile(archive) and f"{name}/{FILE_LIST}" in zipfile.ZipFile(archive).namelist()
+
+
+def _zip(folder: Path, name: str, archive: Path) -> None:
+    """Pack a folder under a name; equal contents give equal bytes."""
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder.parent).as_posix())
+            entry = zipfile.ZipInfo((Path(name) / path.relative_to(folder)).as_posix())
             file.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return archive
 
 
 def _write_unit_tests(folder: Path, name: str) -> None:
     """Write what the zoo wants in ci/unit_tests, under the names that it looks for."""
-    folder.mkdir(exist_ok=True)
-    shutil.copy(Path(__file__).parent / "unit_tests" / "bundle.py", folder / f"test_{name}.py")
+    write_bytes(folder / f"test_{name}.py", (Path(__file__).parent / "unit_tests" / "bundle.py").read_bytes())
     text = (
         f'"""Train the bundle with several processes, under torchrun."""\n\nfrom test_{name} import TestBundleDist\n\n'
     )
-    (folder / f"test_{name}_dist.py").write_text(text + '__all__ = ["TestBundleDist"]\n')
+    write_text(folder / f"test_{name}_dist.py", text + '__all__ = ["TestBundleDist"]\n')

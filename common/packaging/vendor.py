@@ -25,10 +25,10 @@ def copy_bundle(bundle: Path, target: Path) -> None:
 
     Args:
         bundle: folder in the repository.
-        target: new folder.
+        target: empty or new folder.
     """
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", ABLATIONS, *_WRITTEN_BY_RUNS)
-    shutil.copytree(bundle, target, ignore=ignore)
+    shutil.copytree(bundle, target, ignore=ignore, dirs_exist_ok=True)
     common = Path(__file__).parents[1]
     shutil.copytree(common, target / "scripts" / "common", ignore=ignore)
     for name in _LEFT_BEHIND:

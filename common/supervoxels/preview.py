@@ -23,7 +23,9 @@ _ALPHA = 0.25  # weight of colour against intensity
 _PANEL, _CHART = 3.0, 2.4  # inches: width of a slice, height of the histogram
 
 
-def preview(image: MetaTensor, supervoxels: MetaTensor, path: str | Path, min_size: int = 0, slices: int = 12) -> Path:
+def preview(
+    image: MetaTensor, supervoxels: MetaTensor, path: str | Path, min_size: int = 0, slices: int = 12, mark: str = ""
+) -> Path:
     """Write a PNG with evenly chosen slices of the body, each with its supervoxels, and a histogram of their sizes.
 
     Slices are cropped to the body and shown the radiological way: left, posterior or inferior to the right or below.
@@ -34,6 +36,7 @@ def preview(image: MetaTensor, supervoxels: MetaTensor, path: str | Path, min_si
         path: PNG to write; its folder is made.
         min_size: smallest size asked for, in voxels, drawn into the histogram; 0 draws none.
         slices: greatest number of slices.
+        mark: of the command that draws.
 
     Returns:
         ``path``.
@@ -69,7 +72,7 @@ def preview(image: MetaTensor, supervoxels: MetaTensor, path: str | Path, min_si
         axes.imshow(_overlay(gray[..., index][window], labels[..., index][window], colors), aspect=aspect)
         axes.text(0.02, 0.98, f"slice {index}", color="white", fontsize=9, va="top", transform=axes.transAxes)
     _histogram(lower, np.bincount(labels[body])[1:], min_size)
-    return save_figure(figure, path)
+    return save_figure(figure, path, mark)
 
 
 def _radiological(volume: NDArray, affine: NDArray) -> NDArray:

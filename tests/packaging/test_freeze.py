@@ -178,7 +178,10 @@ def test_label_values_without_a_dataset(case, tmp_path):
     with pytest.raises(InputError, match=r"organ 'liver' is unknown: no dataset\.json .* give its value"):
         freeze(**arguments)
     with pytest.raises(InputError, match=r"map\.nii\.gz: label values \[7\] are not there; it holds \[1, 4\]"):
-        freeze(**{**arguments, "organ": 7})
+        freeze(**{**arguments, "organ": 7, "overwrite": True})
+    with pytest.raises(InputError, match=r"one\.ts exists and was not made by this command"):
+        freeze(**{**arguments, "organ": 4})
+    freeze(**{**arguments, "organ": "1"})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import InputError
-from ...files import whole_file
+from ...files import write_text
+from ...records import check_output, mark_of
 from ..comparison import comparison_grids, dataset_name
 from ..results import by_entry, read_results
 from . import listings, sections
@@ -22,6 +23,7 @@ def write_report(
     output: str | Path | None = None,
     data: str | Sequence[str] | None = None,
     bundles: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write one HTML page about all results of a folder; it holds everything it shows and needs no network.
 
@@ -33,6 +35,7 @@ def write_report(
         output: HTML file to write; None: ``report.html`` in that folder.
         data: folder of the scans, or ``DATASET=FOLDER`` for each dataset; the phantom is built in.
         bundles: folder of the bundles; None: ``bundles``.
+        overwrite: replace a page that another command or a person made.
 
     Returns:
         Path of the page.
@@ -41,6 +44,9 @@ def write_report(
         InputError: the results cannot be read, or ``data`` names no folder or fits none of their datasets.
     """
     folder = Path(results_dir)
+    path = Path(output) if output is not None else folder / "report.html"
+    mark = mark_of("report", folder)
+    check_output(path, mark, overwrite=overwrite)
     results = read_results(folder)
     datasets = sorted({result.run.dataset for result in results})
     folders = data_folders([data] if isinstance(data, str) else data or [], datasets)
@@ -67,9 +73,7 @@ def write_report(
         versions=listings.versions(results),
         hashes=listings.hashes(results),
     )
-    path = Path(output) if output is not None else folder / "report.html"
-    with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path, f"{page}<!-- {mark} -->\n")
     return path
 
 
