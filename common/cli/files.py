@@ -76,8 +76,8 @@ def freeze_organ(
     images, labels = (
         [path for text in texts for path in split_paths(text)] for texts in (support_image, support_label)
     )
-    options = {"config": split_names(config), "checkpoint": checkpoint, "onnx": onnx, "overwrite": overwrite}
-    for path in freeze(bundle, images, labels, organ, output, **options):
+    options: dict[str, Any] = {"config": split_names(config), "checkpoint": checkpoint, "onnx": onnx}
+    for path in freeze(bundle, images, labels, organ, output, **options, overwrite=overwrite):
         print(path)
 
 
