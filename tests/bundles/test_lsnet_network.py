@@ -166,3 +166,12 @@ def test_training_has_no_alignment_direction():
     network = LSNet(nn.Conv2d(1, 4, 3, stride=8, padding=1)).train()
     outputs = network(torch.randn(1, 1, 64, 64), torch.randn(1, 1, 1, 64, 64), torch.ones(1, 1, 1, 64, 64))
     assert list(outputs) == ["query"] and outputs["query"].shape == (1, 2, 64, 64)
+
+
+def test_cells_of_larger_slices_have_the_size_of_training():
+    like = torch.empty(0)
+    trained = module._axis_cells(32, 0.125, 0.5, like)
+    larger = module._axis_cells(44, 0.125, 0.5, like, grid_size=32)
+    assert set(larger.sum(1).tolist()) == set(trained.sum(1).tolist()) == {4.0}
+    assert larger.sum(0).min() >= 1
+    assert torch.equal(module._axis_cells(32, 0.125, 0.5, like, grid_size=32), trained)

@@ -1,0 +1,86 @@
+"""One preprocessing: training, inference and support see the same numbers, and inference loses nothing."""
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, NormalizeIntensity
+
+from common.transforms import ScanPreprocessing
+from tests.e2e.tiny import save, scan
+
+SETTINGS = {"spacing": [2.0, 2.0, 6.0], "image_size": 48}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A scan of 64 x 60 x 6 voxels of 2 x 2 x 6 mm, larger than the network's slices."""
+    image, label = scan(1)
+    return {"image": save(tmp_path / "a.nii.gz", image), "label": save(tmp_path / "b.nii.gz", label)}
+
+
+def prepared(files, **settings):
+    return Compose(ScanPreprocessing(**{**SETTINGS, **settings}).steps)(dict(files))
+
+
+def centre(volume, size):
+    x, y = (n // 2 - s // 2 for n, s in zip(volume.shape[1:3], size, strict=True))
+    return volume.as_tensor()[:, x : x + size[0], y : y + size[1]]
+
+
+def test_normalisation_is_monais(files):
+    steps = ScanPreprocessing(**SETTINGS)
+    cropped = Compose(steps.geometry)(dict(files))["image"]
+    assert torch.equal(
+        steps.normalise({"image": cropped})["image"].as_tensor(), NormalizeIntensity()(cropped).as_tensor()
+    )
+
+
+@pytest.mark.parametrize("window", [None, [0, 500]])
+@pytest.mark.parametrize("intensities", [{}, {"intensity_mean": 90.0, "intensity_std": 40.0}])
+def test_whole_slices_hold_what_training_sees(files, window, intensities):
+    settings = {"intensity_window": window, **intensities}
+    trained, whole = prepared(files, **settings), prepared(files, **settings, whole_field=True)
+    assert trained["image"].shape == (1, 48, 48, 6)
+    assert whole["image"].shape == (1, 64, 64, 6)
+    for key in ("image", "label"):
+        assert torch.equal(centre(whole[key], (48, 48)), trained[key].as_tensor())
+
+
+def test_small_slices_are_the_same_in_training_and_inference(files):
+    trained, whole = (prepared(files, image_size=80, whole_field=flag) for flag in (False, True))
+    for key in ("image", "label"):
+        assert torch.equal(whole[key].as_tensor(), trained[key].as_tensor())
+
+
+def test_volumes_keep_the_scale_of_training(files):
+    trained, whole = (prepared(files, volume_size=[24, 24, 8], whole_field=flag) for flag in (False, True))
+    assert trained["image"].shape == (1, 24, 24, 8)
+    assert whole["image"].shape == (1, 32, 32, 8)
+    torch.testing.assert_close(
+        centre(whole["image"], (20, 20)), trained["image"].as_tensor()[:, 2:-2, 2:-2], atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("volume_size", [None, [24, 24, 8]])
+def test_inference_is_undone(files, volume_size):
+    steps = Compose(ScanPreprocessing(**SETTINGS, volume_size=volume_size, whole_field=True).steps)
+    item = steps(dict(files))
+    assert steps.inverse(item)["label"].shape == (1, 64, 60, 6)
+
+
+@pytest.mark.parametrize("slices", [True, False])
+def test_a_support_on_the_networks_grid_is_seen_as_a_query(files, slices):
+    steps = ScanPreprocessing(**SETTINGS, whole_field=True)
+    query, support = Compose(steps.steps)(dict(files)), Compose(steps.support_steps(slices))(dict(files))
+    for key in ("image", "label"):
+        assert torch.equal(support[key].as_tensor().float(), query[key].as_tensor().float())
+    assert "drawn_label" not in support
+
+
+def test_a_supports_slices_are_not_resampled_across(tmp_path):
+    image, label = scan(1, (64, 60, 25))
+    affine = np.diag([-2.0, 2.0, 1.5, 1.0])
+    files = {"image": save(tmp_path / "a.nii.gz", image, affine), "label": save(tmp_path / "b.nii.gz", label, affine)}
+    steps = ScanPreprocessing(**SETTINGS)
+    assert Compose(steps.support_steps(slices=True))(dict(files))["image"].shape[-1] == 25
+    assert Compose(steps.support_steps(slices=False))(dict(files))["image"].shape[-1] == 7
