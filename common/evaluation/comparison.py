@@ -69,14 +69,22 @@ def comparison_grids(results: Sequence[Result]) -> list[Grid]:
     for (dataset, setting), entries in _by_place(results).items():
         rows = [row for entry in entries for result in entry for row in result.cases]
         for protocol in sorted({row["protocol"] for row in rows}):
-            measured = [summarise_entry(entry, protocol) for entry in entries]
-            summaries = [summary for summary in measured if summary.scores]
+            measured = [(summarise_entry(entry, protocol), _scans(entry)) for entry in entries]
+            measured = [(summary, scans) for summary, scans in measured if summary.scores]
+            summaries = [summary for summary, _ in measured]
             organs = published_organs(dataset) or list(
                 dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
             )
             title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
-            grids.append(_comparison(f"{title}: Dice, percent", summaries, organs, protocol))
-            tests = _tests(summaries)
+            table = _comparison(f"{title}: Dice, percent", summaries, organs, protocol)
+            on_same: dict[str, list[Summary]] = {}
+            for summary, scans in measured:
+                on_same.setdefault(scans, []).append(summary)
+            if len(on_same) > 1:
+                who = (f"{scans}: {', '.join(label(one.run) for one in same)}" for scans, same in on_same.items())
+                table.notes.append(f"NOT THE SAME SCANS, lines cannot be compared. Hash of the scans {'; '.join(who)}.")
+            grids.append(table)
+            tests = [row for same in on_same.values() for row in _tests(same)]
             if tests:
                 header = ["higher", "than", "runs", "difference", "p", ""]
                 grids.append(Grid(f"{title}: tests", header, tests, [_TEST_NOTE]))
@@ -106,6 +114,10 @@ def _by_place(results: Sequence[Result]) -> dict[tuple[str, int], list[list[Resu
     for entry in by_entry(results).values():
         places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
     return {place: sorted(places[place], key=lambda entry: is_untrained(entry[0].run)) for place in sorted(places)}
+
+
+def _scans(entry: Sequence[Result]) -> str:
+    return str(entry[0].manifest.get("data_sha256") or "unknown")[:8]
 
 
 def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str], protocol: str) -> Grid:

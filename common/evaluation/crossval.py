@@ -1,14 +1,15 @@
 """Cross-validation: each run is trained and evaluated by the bundle's own configurations and kept as one file.
 
 A run is two commands of MONAI's bundle runner. Whatever ends the driver loses nothing: finished runs have their files,
-and an unfinished one continues from its last checkpoint.
+and an unfinished one continues from its last checkpoint. A result belongs to its scans, configuration and code; what
+was made from others is refused by name.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -19,14 +20,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..data import hash_files, load_datalist
-from ..errors import InputError
+from ..checkpoints import read_checkpoint, read_weights
+from ..errors import InputError, one_line
 from ..files import write_json
+from ..hashing import hash_files
 from ..literals import literal
-from ..workflow import config_file, merged_config
+from ..resuming import FINAL, checkpoints_in
+from ..workflow import config_file
+from .provenance import differing, provenance
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 
+logger = logging.getLogger(__name__)
+
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def execute(study: Study, run: Run) -> Path:
@@ -40,7 +47,7 @@ def execute(study: Study, run: Run) -> Path:
         Path of the result file.
 
     Raises:
-        InputError: training or evaluation failed; names the log.
+        InputError: training or evaluation failed; names the log. Or what is there was made from something else.
     """
     result = study.output / f"{run.name}.json"
     work = study.output / "work" / run.name
@@ -48,17 +55,19 @@ def execute(study: Study, run: Run) -> Path:
     with (work / "lock").open("w") as lock:
         # Children inherit the lock: who restarts a killed driver waits for a training that outlived it.
         fcntl.flock(lock, fcntl.LOCK_EX)
+        made_from = provenance(study, run)
         if result.is_file():
-            _check_same(result, study, run)
+            _check_same(result, study, run, made_from)
             return result
-        _check_same(work / "run.json", study, run)
-        if needs_statistics(study, run) and not (work / STATISTICS_FILE).is_file():
+        _check_same(work / "run.json", study, run, made_from)
+        if needs_statistics(study, run) and _read_note(work / STATISTICS_FILE) is None:
             _measure_intensities(study, run, work)
         settings = run_settings(study, run, work)
-        trained = work / "trained.json"  # the weights alone do not tell: a failing training saves them too
-        if not trained.is_file():
-            resume = any((work / "models").glob("checkpoint_iteration=*.pt"))
-            seconds = _call(study, run, "train", {**settings, "resume": resume}, lock=(lock.fileno(),))
+        trained = work / "trained.json"
+        if _read_note(trained) is None or not _is_readable(work / "models" / FINAL):
+            resume = any(_is_readable(path) for path in checkpoints_in(work / "models"))
+            beginning = {"resume": resume, "restart": not resume}
+            seconds = _call(study, run, "train", {**settings, **beginning}, lock=(lock.fileno(),))
             write_json(trained, {"train_seconds": seconds, "resumed": resume})
         scored = {**settings, "protocols": study.protocols}
         seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
@@ -67,7 +76,8 @@ def execute(study: Study, run: Run) -> Path:
             "run": asdict(run),
             "cases": json.loads((work / "eval" / "cases.json").read_text()),
             "manifest": {
-                **_manifest(study, run),
+                **_manifest(study),
+                **made_from,
                 **json.loads(trained.read_text()),
                 "evaluate_seconds": seconds,
                 **intensities,
@@ -79,7 +89,7 @@ def execute(study: Study, run: Run) -> Path:
 
 
 def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
-    """Evaluate a trained run with an overlay on evaluate.yaml; at once where that has been done.
+    """Evaluate a trained run with an overlay on evaluate.yaml; at once where that has been done from the same.
 
     Args:
         study: folders.
@@ -91,13 +101,20 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
         Path of the file.
 
     Raises:
-        InputError: the evaluation failed; names the log.
+        InputError: the evaluation failed; names the log. Or the run was made on other scans.
     """
     work = study.output / "work" / run.name
-    path = work / overlay / file
-    if not path.is_file():
+    path, note = work / overlay / file, work / overlay / "made_from.json"
+    made_from = {**provenance(study, run), "weights_sha256": hash_files(work / "models" / FINAL).hex()}
+    result = (_read_note(study.output / f"{run.name}.json") or {}).get("manifest", {})
+    if result.get("data_sha256", made_from["data_sha256"]) != made_from["data_sha256"]:
+        raise InputError(
+            f"{run.name} was trained and evaluated on other scans than those in {study.data}: give its own"
+        )
+    if not path.is_file() or _read_note(note) != made_from:
         settings = {**run_settings(study, run, work), "output_dir": literal(path.parent)}
         _call(study, run, overlay, settings, overlays=["evaluate", overlay])
+        write_json(note, made_from)
     return path
 
 
@@ -117,16 +134,24 @@ def _measure_intensities(study: Study, run: Run, work: Path) -> None:
     write_json(work / STATISTICS_FILE, {name: float(value) for name, value in lines.items()})
 
 
-def _check_same(path: Path, study: Study, run: Run) -> None:
-    """Refuse to go on from what was made with other settings; note the settings where nothing is there.
+def stop_running() -> None:
+    """Ask the processes of all runs to end; a training then writes a checkpoint."""
+    for process in list(_running):
+        process.terminate()
+
+
+def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -> None:
+    """Refuse to go on from what was made from something else; note what a run is made from where nothing is there.
 
     Raises:
-        InputError: the file tells of another run, or lacks a protocol.
+        InputError: the file is damaged, tells of another run, scans, configuration or code, or lacks a protocol.
     """
     if not path.is_file():
-        write_json(path, {"run": asdict(run)})
+        write_json(path, {"run": asdict(run), "manifest": made_from})
         return
-    content = json.loads(path.read_text())
+    content = _read_note(path)
+    if content is None or not isinstance(content.get("run"), dict) or not isinstance(content.get("manifest"), dict):
+        raise InputError(f"{path} is damaged: delete it to have this run made again")
     wanted = json.loads(json.dumps(asdict(run)))
     others = {key: content["run"].get(key) for key in wanted if content["run"].get(key) != wanted[key]}
     if others:
@@ -134,9 +159,40 @@ def _check_same(path: Path, study: Study, run: Run) -> None:
             f"{path} was made with {others}, now asked for { ({key: wanted[key] for key in others}) }: "
             "delete it, or use another --output"
         )
+    if changed := differing(content["manifest"], made_from):
+        raise InputError(
+            f"{path} was made from other {', '.join(changed)} than there is now: "
+            f"delete it{'' if 'cases' in content else f' and {path.parent}'}, or use another --output"
+        )
     lacking = set(study.protocols) - {row["protocol"] for row in content.get("cases", [])}
     if "cases" in content and lacking:
         raise InputError(f"{path} lacks protocol {', '.join(sorted(lacking))}: delete it to evaluate the run again")
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file of ours; None, and a line, where it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # JSON, or the text itself
+        logger.warning(f"{path} is damaged ({one_line(error)})")
+        return None
+    return content
+
+
+def _is_readable(path: Path) -> bool:
+    """Tell whether a checkpoint is whole, with a line where it is damaged."""
+    try:
+        read_checkpoint(path)
+    except FileNotFoundError:
+        return False
+    except InputError as error:
+        logger.warning(one_line(error))
+        return False
+    return True
 
 
 def _call(
@@ -159,9 +215,14 @@ def _call(
     start = time.monotonic()
     with log.open("a") as stream:
         command = [sys.executable, *launch, "run", "--config_file", files, *options]
-        status = subprocess.run(
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=lock
-        ).returncode
+        )
+        _running.add(process)
+        try:
+            status = process.wait()
+        finally:
+            _running.discard(process)
     if status != 0:
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
         raise InputError(f"{run.name}: {step} ended with status {status}: {lines[-1][:300]}; see {log}")
@@ -172,25 +233,12 @@ def _as_argument(value: Any) -> str:
     return "$None" if value is None else str(value)
 
 
-def _manifest(study: Study, run: Run) -> dict[str, Any]:
-    """Say what the result depends on: versions, device, and hashes of configuration and data."""
+def _manifest(study: Study) -> dict[str, Any]:
+    """Say where a result was made: versions, device and number of processes."""
     import torch
 
-    content = [merged_config(study.bundle, run.configs), run.overrides]
-    config = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    data = hashlib.sha256()
-    chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
-    for item in load_datalist(study.data, **chosen):
-        for key in sorted({"image", "label"} & set(item)):
-            data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "device": device,
-        "processes": study.processes,
-        "config_sha256": config.hexdigest(),
-        "data_sha256": data.hexdigest(),
-    }
+    return {"versions": {name: _version(name) for name in _PACKAGES}, "device": device, "processes": study.processes}
 
 
 def _version(package: str) -> str:
@@ -204,13 +252,12 @@ def _version(package: str) -> str:
 
 def _training(work: Path, points: int = 200) -> dict[str, Any]:
     """Read the loss from TensorBoard's files, thinned, and the learned threshold where the network has one."""
-    import torch
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(work / "eval"), size_guidance={"scalars": points})
     events.Reload()
     loss = events.Scalars("loss") if "loss" in events.Tags()["scalars"] else []
-    threshold = torch.load(work / "models" / "model.pt", weights_only=True, map_location="cpu").get("threshold")
+    threshold = read_weights(work / "models" / FINAL).get("threshold")
     return {
         "iteration": [event.step for event in loss],
         "loss": [round(event.value, 5) for event in loss],

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import write_text
-from .crossval import execute
+from .crossval import execute, stop_running
 from .runs import Run, Study
 
 
@@ -33,8 +33,13 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(execute, study, run) for run in runs]
-        for _ in tqdm(as_completed(futures), total=len(futures), desc="runs", disable=None):
-            pass
+        try:
+            for _ in tqdm(as_completed(futures), total=len(futures), desc="runs", disable=None):
+                pass
+        except BaseException:  # Ctrl-C: runs that have not begun do not, those that have write a checkpoint
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_running()
+            raise
     failed = [str(error) for future in futures if (error := future.exception()) is not None]
     if failed:
         raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {'; '.join(failed)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .provenance import differing
 from .runs import Run
 
 _TYPES = {"bundle": str, "variant": str, "dataset": str, "setting": int, "fold": int, "repeat": int, "seed": int}
@@ -132,19 +133,21 @@ def _check_mixture(entry: Sequence[Result]) -> None:
     """Refuse to average runs whose settings differ, and repeats that are none."""
     first = entry[0]
     for result in entry[1:]:
-        for name, mine, other in (
-            ("configs", first.run.configs, result.run.configs),
-            ("overrides", first.run.overrides, result.run.overrides),
-            ("config_sha256", first.manifest.get("config_sha256"), result.manifest.get("config_sha256")),
-            ("data_sha256", first.manifest.get("data_sha256"), result.manifest.get("data_sha256")),
-            ("processes", first.manifest.get("processes"), result.manifest.get("processes")),
-        ):
-            unknown = name not in ("configs", "overrides") and None in (mine, other)
-            if mine != other and not unknown:
-                raise InputError(
-                    f"{first.path} and {result.path} differ in {name} ({mine} and {other}), a mean says nothing: "
-                    "keep runs of different settings in folders of their own"
-                )
+        changed = [
+            f"{name} ({mine} and {other})"
+            for name, mine, other in (
+                ("configs", first.run.configs, result.run.configs),
+                ("overrides", first.run.overrides, result.run.overrides),
+                ("processes", first.manifest.get("processes"), result.manifest.get("processes")),
+            )
+            if mine != other and not (name == "processes" and None in (mine, other))
+        ]
+        changed += differing(first.manifest, result.manifest)
+        if changed:
+            raise InputError(
+                f"{first.path} and {result.path} differ in {', '.join(changed)}, a mean says nothing: "
+                "keep runs of different settings in folders of their own"
+            )
     seeds: dict[tuple[int, str | None, int], Result] = {}
     for result in entry:
         run = result.run

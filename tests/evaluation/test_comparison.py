@@ -153,3 +153,13 @@ def test_rows_of_other_shapes_keep_their_columns(tmp_path, write_run, same):
     path.write_text(json.dumps(content))
     rows = list(csv.DictReader(io.StringIO(format_results(tmp_path, "csv"))))
     assert [row["hd95_mm"] for row in rows] == ["3.5", "", "", ""]
+
+
+def test_lines_of_other_scans_are_named_and_not_tested_against_each_other(tmp_path, write_run, same):
+    for bundle, scans in (("adnet", "a" * 64), ("ssl_alpnet", "a" * 64), ("crapnet", "b" * 64)):
+        for fold in range(5):
+            write_run(same(0.5 + fold / 100 + len(bundle) / 100), fold, bundle=bundle, manifest={"data_sha256": scans})
+    text = format_results(tmp_path)
+    assert "NOT THE SAME SCANS, lines cannot be compared. Hash of the scans aaaaaaaa: ADNet" in " ".join(text.split())
+    tests = text[text.index("tests") :]
+    assert "SSL-ALPNet" in tests and "CRAPNet" not in tests

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from common.errors import InputError
 from common.evaluation.crossval import _measure_intensities, execute
 from common.evaluation.engines import run_locally, run_on_ray
+from common.evaluation.provenance import provenance
 from common.evaluation.runs import Run, Study, list_runs, needs_statistics, run_settings
 from tests.e2e.tiny import SMALL_TRAINING
 
@@ -87,10 +89,51 @@ def test_a_run_is_one_file_and_is_not_repeated(study):
 
 def test_a_protocol_that_was_not_evaluated_is_missed(study, tmp_path, write_run, same):
     path = write_run(same(0.5), folder=tmp_path)
-    run = Run(**json.loads(path.read_text())["run"])
+    content = json.loads(path.read_text())
+    run = Run(**content["run"])
+    path.write_text(json.dumps({**content, "manifest": provenance(study, run)}))
     assert execute(replace(study, protocols=["ep1"]), run) == path
     with pytest.raises(InputError, match="lacks protocol k12: delete it to evaluate the run again"):
         execute(replace(study, protocols=["ep1", "k12"]), run)
+
+
+def copied(bundle, folder):
+    """A bundle of the test's own, to change."""
+    return Path(shutil.copytree(bundle, folder / bundle.name))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_was_made_from_something_else_is_named(study, dataset, tmp_path, finished):
+    study = replace(study, bundle=copied(BUNDLE, tmp_path), data=str(shutil.copytree(dataset, tmp_path / "data")))
+    (run,) = runs_of([0], config=["quick"])
+    note = tmp_path / f"{run.name}.json" if finished else tmp_path / "work" / run.name / "run.json"
+
+    def made():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        cases = {"cases": [{"protocol": "ep1"}, {"protocol": "ep2"}]} if finished else {}
+        note.write_text(json.dumps({"run": asdict(run), "manifest": provenance(study, run), **cases}))
+
+    def refused(what):
+        with pytest.raises(InputError, match=rf"{note} was made from other {what} \(\w+ and \w+\) than .*another"):
+            execute(study, run)
+
+    made()
+    if finished:
+        assert execute(study, run) == note
+    one, other, *_ = sorted((tmp_path / "data/labelsTr").iterdir())
+    shutil.copy(other, one)
+    refused("scans or label maps")
+    made()
+    overlay = study.bundle / "configs/quick.yaml"
+    overlay.write_text(overlay.read_text().replace("learning_rate: 0.015", "learning_rate: 0.016"))
+    refused("content of its configurations")
+    made()
+    network = study.bundle / "scripts/network.py"
+    network.write_text(network.read_text() + "# changed\n")
+    refused("code")
+    note.write_text(note.read_text()[:-9])
+    with pytest.raises(InputError, match=rf"{note} is damaged: delete it to have this run made again"):
+        execute(study, run)
 
 
 def test_intensities_of_ct_are_those_of_each_folds_training_scans(study, tmp_path):

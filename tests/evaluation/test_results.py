@@ -77,14 +77,16 @@ def test_duplicates(tmp_path, write_run, same):
     [
         ({"configs": ["train", "quick"]}, "configs"),
         ({"overrides": {"max_epochs": 1}}, "overrides"),
-        ({"manifest": {"config_sha256": "b"}}, "config_sha256"),
-        ({"manifest": {"config_sha256": "a", "data_sha256": "d"}}, "data_sha256"),
+        ({"manifest": {"config_sha256": "b", "data_sha256": "c"}}, r"content of its configurations \(a and b\)"),
+        ({"manifest": {"config_sha256": "a", "data_sha256": "d"}}, r"scans or label maps \(c and d\)"),
+        ({"manifest": {"config_sha256": "a"}}, r"scans or label maps \(c and unknown\)"),
+        ({"manifest": {"config_sha256": "a", "data_sha256": "c", "code_sha256": "e"}}, r"code \(unknown and e\)"),
     ],
 )
 def test_mixed_runs(tmp_path, write_run, same, changes, name):
     write_run(same(0.5), 0, manifest={"config_sha256": "a", "data_sha256": "c"})
     write_run(same(0.5), 1, **{"manifest": {"config_sha256": "a", "data_sha256": "c"}, **changes})
-    with pytest.raises(InputError, match=f"differ in {name} "):
+    with pytest.raises(InputError, match=f"differ in {name}"):
         read_results(tmp_path)
 
 
