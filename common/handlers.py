@@ -14,10 +14,26 @@ from torch import nn
 from .background import in_background
 from .checkpoints import load_weights, plain_network
 from .failures import ScanFailures
+from .errors import user_mistake
 from .files import write_state
 from .resuming import FINAL, TrainingState, is_first
 
-__all__ = ["BackgroundPostprocessing", "BestWeights", "TrainingState", "WeightsLoader", "WeightsSaver"]
+__all__ = ["BackgroundPostprocessing", "BestWeights", "MistakesPass", "TrainingState", "WeightsLoader", "WeightsSaver"]
+
+
+class MistakesPass:
+    """Let a person's mistake, or Ctrl-C, pass an engine without the traceback that ``StatsHandler`` logs.
+
+    Goes before ``StatsHandler``: of the handlers of an error the first that raises is the last to be called.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Add to a trainer or evaluator."""
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._pass)
+
+    def _pass(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt | SystemExit) or user_mistake(error) is not None:
+            raise error
 
 
 class WeightsLoader:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from monai.bundle import ConfigParser
 
 from .hashing import hash_files
 
@@ -24,17 +21,6 @@ _FREE = {
     *("train#dataloader#device", "train#dataloader#pack_dir", "train#dataloader#cache_bytes"),
 }
 _ABSENT = "not set"
-
-
-def calling_config() -> dict[str, Any]:
-    """Return the merged configuration whose parser builds what calls this; an empty one where no parser does."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        parser = frame.f_locals.get("self")
-        if isinstance(parser, ConfigParser):
-            return dict(parser.get())
-        frame = frame.f_back
-    return {}
 
 
 def settings_of(config: Mapping[str, Any], max_epochs: int | None = None) -> dict[str, str]:

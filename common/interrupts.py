@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from .stopping import PATIENCE
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +18,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Context in which the first signal waits while ``busy``; the second one acts at once, as outside of it.
+    """Context in which a signal waits while ``busy``; after ten seconds another one acts at once, as outside of it.
 
     Args:
         save: called before a signal acts that did not have to wait.
@@ -25,6 +28,7 @@ class Interrupts:
         self.save = save
         self.busy = False
         self.pending: int | None = None
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -51,10 +55,12 @@ class Interrupts:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.pending is not None:
-            self._act(number, frame)
-        self.pending = number
+            if time.monotonic() - self._since > PATIENCE:
+                self._act(number, frame)
+            return
+        self.pending, self._since = number, time.monotonic()
         if self.busy:
-            logger.warning("the training stops after this step; interrupt again to stop at once")
+            logger.warning("the training stops after this step; interrupt again later to stop at once")
         else:
             self.save()
             self._act(number, frame)

@@ -19,11 +19,12 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 
 from .checkpoints import plain_network, read_checkpoint
-from .errors import InputError, in_server
+from .errors import InputError, in_server, one_line
 from .files import whole_file, write_json, write_state
-from .identity import calling_config, differences, scans_of, settings_of
+from .identity import differences, scans_of, settings_of
 from .interrupts import Interrupts
 from .networks.layout import follow_weights
+from .running import calling_parser
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,11 @@ class TrainingState:
         self.resume = resume
         self.restart = restart
         self.data = data
-        self._config = calling_config()
+        parser = calling_parser()
+        self._config: dict[str, Any] = {} if parser is None else dict(parser.get())
         self._random = _RandomState()
         self._identity: dict[str, Any] = {}
+        self._loaded: tuple[Path, dict[str, Any]] | None = None
         self._kept: list[Path] = []
         self._stale: list[Path] = []
         self._interrupts = Interrupts(save=lambda: None)
@@ -77,7 +80,7 @@ class TrainingState:
         from, what there is belongs to another training, or an unfinished one would be lost.
         """
         engine.run = self._safe(engine, engine.run)  # type: ignore[method-assign]
-        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.STARTED, self._load)
         engine.add_event_handler(Events.EPOCH_STARTED, self._random.release)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._step_begins)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step_ends)
@@ -86,6 +89,7 @@ class TrainingState:
         def safe_run(*args: Any, **kwargs: Any) -> Any:
             first = is_first()
             with _alone_in(self.save_dir) if first else nullcontext():
+                self._begin(kwargs.get("max_epochs", engine.state.max_epochs))
                 with Interrupts(save=lambda: self._save(engine)) as self._interrupts:
                     state = run(*args, **kwargs)
                     self._interrupts.act()
@@ -95,12 +99,11 @@ class TrainingState:
 
         return safe_run
 
-    def _begin(self, engine: Engine) -> None:
-        config_settings = settings_of(self._config, engine.state.max_epochs)
+    def _begin(self, max_epochs: int | None) -> None:
         scans = {} if self.data is None else scans_of(self.data.data)
-        self._identity = {"settings": config_settings, "scans": scans}
+        self._identity = {"settings": settings_of(self._config, max_epochs), "scans": scans}
         if self.resume:
-            self._load(engine)
+            self._loaded = self._newest(max_epochs)
         elif is_first():
             self._start_clean()
         if is_first():
@@ -121,21 +124,19 @@ class TrainingState:
             logger.info(f"{model} of the training before is kept as {previous.name}")
 
     def _load(self, engine: Engine) -> None:
-        path, content = self._newest()
-        prior, targets = engine.state.max_epochs, self._targets(engine)
+        if self._loaded is None:
+            return
+        (path, content), self._loaded = self._loaded, None
+        max_epochs, targets = engine.state.max_epochs, self._targets(engine)
         try:
             Checkpoint.load_objects(targets, {name: content[name] for name in targets})
         except (KeyError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{path} does not fit this training ({' '.join(str(error).split())}); train anew"
-            ) from error
-        if prior is not None and engine.state.epoch > prior:
-            raise InputError(f"{path} stands at epoch {engine.state.epoch}, max_epochs is {prior}: set it higher")
-        engine.state.max_epochs = prior
+            raise InputError(f"{path} does not fit this training ({one_line(error)}); begin anew") from error
+        engine.state.max_epochs = max_epochs
         self._keep_kind_of_update()
         logger.info(f"training goes on from {path}")
 
-    def _newest(self) -> tuple[Path, dict[str, Any]]:
+    def _newest(self, max_epochs: int | None) -> tuple[Path, dict[str, Any]]:
         """Read the newest checkpoint of this training, and note which files are of it."""
         found: tuple[Path, dict[str, Any]] | None = None
         others: list[str] = []
@@ -155,6 +156,9 @@ class TrainingState:
                 found = found or (path, content)
                 self._kept.insert(0, path)
         if found is not None:
+            done = found[1]["trainer"]["iteration"] // found[1]["trainer"]["epoch_length"]
+            if max_epochs is not None and done > max_epochs:
+                raise InputError(f"{found[0]} stands at epoch {done}, max_epochs is {max_epochs}: set it higher")
             return found
         if others:
             raise InputError(f"{others[0]}; use its settings, or another ckpt_dir, or begin anew without resume")

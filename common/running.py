@@ -30,6 +30,22 @@ def run_step(step: str) -> Any:
     return guard(_run, _running_parser(), step)
 
 
+def calling_parser() -> ConfigParser | None:
+    """Find the parser that evaluates the expression, or builds the component, that called us; None where none does.
+
+    MONAI gives an expression what it refers to and never the configuration, which is needed whole: to see ids that
+    nothing refers to, to build components where their errors are caught, and to say what a training is. So it is looked
+    up among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, ConfigParser):
+            return owner
+        frame = frame.f_back
+    return None
+
+
 def _check(parser: ConfigParser) -> None:
     # The bundle's scripts lie beside its configurations, wherever bundle_root sends the results.
     check_settings(parser, Path(str(import_module("scripts").__file__)).parents[1] / "configs")
@@ -42,18 +58,7 @@ def _run(parser: ConfigParser, step: str) -> Any:
 
 
 def _running_parser() -> ConfigParser:
-    """Find the parser that evaluates the expression that called us.
-
-    MONAI gives an expression what it refers to and never the configuration, which is needed whole: to see ids that
-    nothing refers to, and to build components where their errors are caught. So it is looked up among the callers.
-
-    Raises:
-        RuntimeError: no parser called us.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigParser):
-            return owner
-        frame = frame.f_back
-    raise RuntimeError("belongs in the run list of a configuration")
+    parser = calling_parser()
+    if parser is None:
+        raise RuntimeError("belongs in the run list of a configuration")
+    return parser

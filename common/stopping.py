@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_PATIENCE = 10.0  # seconds in which a second signal is the same request: a terminal and a parent both send one
+PATIENCE = 10.0  # seconds in which a second signal is the same request: a terminal and a parent both send one
 _MERCY = 60.0  # seconds that a process gets to save its state
 
 _running: set[subprocess.Popen[Any]] = set()
-_last_request = -_PATIENCE
+_last_request = -PATIENCE
 
 
 class Terminated(KeyboardInterrupt):
@@ -96,7 +96,7 @@ def follow_parent() -> None:
 def _request(number: int, frame: FrameType | None) -> None:
     global _last_request
     now = time.monotonic()
-    if now - _last_request < _PATIENCE:
+    if now - _last_request < PATIENCE:
         return
     _last_request = now
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt

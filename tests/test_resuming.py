@@ -219,7 +219,8 @@ def test_a_signal_ends_the_training_with_a_checkpoint(tmp_path, number, moment):
     assert training.losses + resumed.losses == whole.losses and resumed.weight == whole.weight
 
 
-def test_the_second_signal_does_not_wait(tmp_path):
+def test_a_second_signal_later_does_not_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.interrupts.PATIENCE", 0.0)
     training = Training(tmp_path)
 
     def interrupt():

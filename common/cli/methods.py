@@ -31,14 +31,14 @@ def train(
         str, typer.Option(help="Folder of scans, labels optional; phantom is built in.")
     ] = "phantom",
     config: Overlays = "",
-    resume: Annotated[bool, typer.Option(help="Continue from the newest checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue from the newest checkpoint of this training.")] = False,
+    restart: Annotated[bool, typer.Option(help="Begin anew although there is an unfinished training.")] = False,
     channel: Channel = None,
     allow_outside: Outside = False,
 ) -> None:
     """Train without labels on your own scans."""
-    _run(
-        bundle, ["train"], config, "train", {**dataset_settings(dataset_dir, channel, allow_outside), "resume": resume}
-    )
+    settings = {**dataset_settings(dataset_dir, channel, allow_outside), "resume": resume, "restart": restart}
+    _run(bundle, ["train"], config, "train", settings)
 
 
 def evaluate(

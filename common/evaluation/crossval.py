@@ -26,6 +26,7 @@ from ..files import write_json
 from ..hashing import hash_files
 from ..literals import literal
 from ..resuming import FINAL, checkpoints_in
+from ..stopping import run_process
 from ..workflow import config_file
 from .provenance import differing, provenance
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
@@ -33,7 +34,6 @@ from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
-_running: set[subprocess.Popen[bytes]] = set()
 
 
 def execute(study: Study, run: Run) -> Path:
@@ -124,20 +124,12 @@ def _measure_intensities(study: Study, run: Run, work: Path) -> None:
     command = [sys.executable, "-m", "common.cli", "statistics", "--bundle", str(study.bundle)]
     command += [f"--dataset-dir={study.data}", "--config", ",".join(run.configs[1:])]
     command += [part for key, value in options.items() for part in ("--override", f"{key}={json.dumps(value)}")]
-    answer = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    answer = run_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = dict(re.findall(r"^(intensity_\w+): (\S+)$", answer.stdout, flags=re.MULTILINE))
     if answer.returncode != 0 or len(lines) != 2:
         last = (answer.stdout.strip().splitlines() or ["no output"])[-1]
         raise InputError(f"{run.name}: fewshot statistics ended with status {answer.returncode}: {last[:300]}")
     write_json(work / STATISTICS_FILE, {name: float(value) for name, value in lines.items()})
-
-
-def stop_running() -> None:
-    """Ask the processes of all runs to end; a training then writes a checkpoint."""
-    for process in list(_running):
-        process.terminate()
 
 
 def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -> None:
@@ -215,14 +207,9 @@ def _call(
     start = time.monotonic()
     with log.open("a") as stream:
         command = [sys.executable, *launch, "run", "--config_file", files, *options]
-        process = subprocess.Popen(
+        status = run_process(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=lock
-        )
-        _running.add(process)
-        try:
-            status = process.wait()
-        finally:
-            _running.discard(process)
+        ).returncode
     if status != 0:
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
         raise InputError(f"{run.name}: {step} ended with status {status}: {lines[-1][:300]}; see {log}")

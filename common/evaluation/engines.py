@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import write_text
-from .crossval import execute, stop_running
+from ..stopping import end_processes
+from .crossval import execute
 from .runs import Run, Study
 
 
@@ -38,7 +39,7 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
                 pass
         except BaseException:  # Ctrl-C: runs that have not begun do not, those that have write a checkpoint
             pool.shutdown(wait=False, cancel_futures=True)
-            stop_running()
+            end_processes()
             raise
     failed = [str(error) for future in futures if (error := future.exception()) is not None]
     if failed:
