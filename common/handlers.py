@@ -13,8 +13,8 @@ from torch import nn
 
 from .background import in_background
 from .checkpoints import load_weights, plain_network
-from .failures import ScanFailures
 from .errors import user_mistake
+from .failures import ScanFailures
 from .files import write_state
 from .resuming import FINAL, TrainingState, is_first
 
