@@ -27,7 +27,7 @@ from ..hashing import hash_files
 from ..literals import literal
 from ..resuming import FINAL, checkpoints_in
 from ..stopping import run_process
-from ..workflow import config_file
+from ..workflow import config_file, merged_config
 from .provenance import differing, provenance
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 
@@ -66,8 +66,8 @@ def execute(study: Study, run: Run) -> Path:
         trained = work / "trained.json"
         if _read_note(trained) is None or not _is_readable(work / "models" / FINAL):
             resume = any(_is_readable(path) for path in checkpoints_in(work / "models"))
-            beginning = {"resume": resume, "restart": not resume}
-            seconds = _call(study, run, "train", {**settings, **beginning}, lock=(lock.fileno(),))
+            beginning = {**_of_training(study, run, settings), "resume": resume, "restart": not resume}
+            seconds = _call(study, run, "train", beginning, lock=(lock.fileno(),))
             write_json(trained, {"train_seconds": seconds, "resumed": resume})
         scored = {**settings, "protocols": study.protocols}
         seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
@@ -159,6 +159,12 @@ def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -
     lacking = set(study.protocols) - {row["protocol"] for row in content.get("cases", [])}
     if "cases" in content and lacking:
         raise InputError(f"{path} lacks protocol {', '.join(sorted(lacking))}: delete it to evaluate the run again")
+
+
+def _of_training(study: Study, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that the evaluation alone has."""
+    scoring = set(merged_config(study.bundle, ["evaluate"])) - set(merged_config(study.bundle, run.configs))
+    return {name: value for name, value in settings.items() if name.split("#")[0] not in scoring}
 
 
 def _read_note(path: Path) -> dict[str, Any] | None:
