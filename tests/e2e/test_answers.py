@@ -173,3 +173,30 @@ def test_label_values_beyond_int16_are_kept(segment, tmp_path):
     out = segment(save(tmp_path / "a.nii.gz", scan(1)[0]), **files)
     answer = np.asanyarray(nib.load(out / "a_seg.nii.gz").dataobj)
     assert answer.dtype == np.int32 and set(np.unique(answer)) == {0, 40000, 65537}
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("micron", 1e-3), ("meter", 1e3)])
+def test_units_of_the_header_count(segment, tmp_path, unit, scale):
+    """The same scan in mm and in other units has the same answer, in the units of its own header."""
+    values, images = scan(1)[0], []
+    for name, factor in (("mm", 1), (unit, scale)):
+        image = nib.Nifti1Image(values, np.diag([*np.diag(AFFINE)[:3] / factor, 1]))
+        image.header.set_xyzt_units(name)
+        images.append(tmp_path / f"{name}.nii.gz")
+        nib.save(image, images[-1])
+    answers = [nib.load(segment(*images) / f"{path.name.split('.')[0]}_seg.nii.gz") for path in images]
+    assert np.array_equal(*(answer.get_fdata() for answer in answers)) and answers[0].get_fdata().any()
+    assert answers[1].header.get_xyzt_units()[0] == unit
+    assert np.allclose(answers[1].affine, np.diag([*np.diag(AFFINE)[:3] / scale, 1]))
+
+
+def test_nearly_whole_label_values_are_rounded(segment, tmp_path):
+    image, label = scan(3)
+    support = {"support_image": save(tmp_path / "a.nii.gz", image)}
+    path, exact = save(tmp_path / "p.nii.gz", scan(1)[0]), save(tmp_path / "exact.nii.gz", label)
+    nearly = save(tmp_path / "nearly.nii.gz", label * np.float32(0.9999999))
+    answers = []
+    for name, drawn in (("exact", exact), ("nearly", nearly)):
+        segment(path, **support, support_label=drawn, output_dir=str(tmp_path / name))
+        answers.append(nib.load(tmp_path / name / "p_seg.nii.gz").get_fdata())
+    assert np.array_equal(*answers) and answers[0].any()

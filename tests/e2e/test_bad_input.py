@@ -97,6 +97,40 @@ def test_unusable_scans(segment, tmp_path, key, change, affine, words):
     assert written(tmp_path / "out") == []
 
 
+def corrupt(content):
+    """Flip a bit of the checksum."""
+    return content[:-8] + bytes([content[-8] ^ 1]) + content[-7:]
+
+
+@pytest.mark.parametrize("key", ["image", "support_image", "support_label"])
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("a.nii.gz", lambda content: content[: len(content) // 2], "truncated or damaged"),
+        ("a.nii.gz", corrupt, "CRC check failed"),
+        ("A.NII.GZ", corrupt, "CRC check failed"),
+        ("a.nii.gz", lambda content: b"a note", "not a readable NIfTI file"),
+        ("a.nrrd", lambda content: content, "not a readable NRRD file"),
+        ("a.mha", lambda content: content, "not a readable MetaImage file"),
+        ("note.txt", lambda content: b"a note", "not a file of a scan"),
+    ],
+    ids=["truncated", "corrupt", "capitals", "text", "nrrd", "mha", "other"],
+)
+def test_damaged_files(segment, dataset, tmp_path, key, name, damage, words):
+    source = dataset / ("labelsTr" if key == "support_label" else "imagesTr") / "case_3.nii.gz"
+    (tmp_path / name).write_bytes(damage(source.read_bytes()))
+    message = refused(segment, **{key: str(tmp_path / name)})
+    assert str(tmp_path / name) in message and words in message, message
+    assert written(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("key", ["image", "support_image", "support_label"])
+def test_colours(segment, tmp_path, key):
+    colours = np.zeros((64, 60, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    path = save(tmp_path / "rgb.nii.gz", colours)
+    assert f"{path}: its voxels are colours" in refused(segment, **{key: path})
+
+
 @pytest.mark.parametrize("key", ["image", "support_image", "support_label", "checkpoint"])
 def test_missing_files(segment, tmp_path, key):
     message = refused(segment, **{key: str(tmp_path / "nowhere.nii.gz")})
