@@ -27,7 +27,7 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         InputError: it is no JSON, or an entry has the wrong type; names the entry.
     """
     path = folder / FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         content = json.loads(path.read_bytes())  # a byte-order mark tells the encoding

@@ -191,3 +191,10 @@ def test_unlabelled_scans_with_numbers_are_asked_about(tmp_path):
         write_scan(tmp_path / f"p_{number}.nii.gz")
     with pytest.raises(InputError, match=r"scans of different subjects must be renamed"):
         load_datalist(tmp_path)
+
+
+def test_a_description_that_is_a_broken_link_is_named(tmp_path):
+    write_scan(tmp_path / "a.nii.gz")
+    (tmp_path / "dataset.json").symlink_to("gone.json")
+    with pytest.raises(FileNotFoundError, match="dataset.json"):
+        load_datalist(tmp_path)

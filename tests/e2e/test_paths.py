@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from monai.bundle import run
 from typer.testing import CliRunner
 
 from common.cli import app
+from common.evaluation.crossval import execute
+from common.evaluation.runs import Study, list_runs
 from common.literals import literal
 from common.workflow import bundle_workflow
-from tests.e2e.tiny import SMALL, save, scan
+from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan
 
 # As file names and as folder names; the first is what a shell would run.
 HOSTILE = [
@@ -107,3 +110,17 @@ def test_bundle_runner_refuses_a_file_that_monai_would_evaluate(bundle, work):
     configs = str([str(bundle / "configs" / f"{name}.yaml") for name in ("inference", "tiny")])
     with pytest.raises(SystemExit, match=r"^error: .*image.* ./ before a leading \$"):
         fire.Fire({"run": run}, command=["run", "--config_file", configs, "--image", path])
+
+
+@pytest.mark.slow
+def test_training_and_evaluation_in_processes_of_their_own(dataset, bundle_root, work, monkeypatch):
+    """Cross-validation hands its folders to MONAI's runner as literals."""
+    monkeypatch.setenv("PYTHONPATH", str(bundle_root("adnet").parents[1]))
+    Path("$1, @data #2").symlink_to(dataset)
+    study = Study(bundle_root("adnet"), "$1, @data #2", work / "%out, #1 @y", ["ep2"])
+    short = {"episodes_per_epoch": 4, "max_epochs": 1, "val_interval": 2, "device": "cpu"}
+    (only,) = list_runs(study.bundle, "tiny", [0], overrides={**SMALL_TRAINING["adnet"], **short})
+    result = json.loads(execute(study, only).read_text())
+    assert {row["organ"] for row in result["cases"]} == {"liver", "spleen"}
+    assert sorted(path.name for path in study.output.iterdir()) == [f"{only.name}.json", "cache", "work"]
+    assert sorted(path.name for path in work.iterdir()) == ["$1, @data #2", "%out, #1 @y"]

@@ -30,11 +30,8 @@ def runs_of(folds, **settings):
 
 @pytest.fixture
 def study(dataset, tmp_path, monkeypatch):
-    """Its folders have names that MONAI's parser would evaluate."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.chdir(tmp_path)
-    Path("$1, @data #2").symlink_to(dataset)
-    return Study(BUNDLE, "$1, @data #2", tmp_path / "%out, #1 @y", ["ep1", "ep2"])
+    return Study(BUNDLE, str(dataset), tmp_path, ["ep1", "ep2"])
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -175,3 +178,42 @@ def test_disk_that_fills_up_at_any_point(tmp_path, small_disk, kilobytes):
         (disk / "ballast").unlink()
         run(raw, disk / "out")
     assert len(reads(disk / "out")) == 4
+
+
+def test_leftovers_of_all_kinds_do_not_block(case):
+    """Also damage that no kill of ours leaves: records and scans that something else cut short."""
+    case.reset()
+    assert kill_when(case.command, case.output.parent, "*.partial.out")
+    staging = case.output.parent / ".out-preparing"
+    (record, *_), (image, *_) = sorted(staging.glob("*.json")), sorted(staging.glob("imagesTr/*"))
+    record.write_text(record.read_text()[:-20])
+    image.write_bytes(image.read_bytes()[:-20])
+    (staging / "imagesTr" / ".ab12.partial.s1.nii.gz").write_bytes(b"half")
+    (staging / "s7.json").write_text("[]")
+    case.check()
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(40):
+        scan(tmp_path / "raw", f"s{number}", number, (60, 60, 40))
+
+    def command() -> None:
+        prepare("folder", tmp_path / "raw", tmp_path / "out", num_workers=2, say=lambda line: None)
+
+    assert kill_when(command, tmp_path, "s0.json")
+    deadline = time.monotonic() + 20
+    while (left := processes_in(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left and not (tmp_path / "out").exists()
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Other processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if process.name != str(os.getpid()) and os.readlink(process / "cwd") == str(folder):
+                found.append(process.name)
+    return found
