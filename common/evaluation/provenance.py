@@ -35,7 +35,8 @@ def provenance(study: Study, run: Run) -> dict[str, str]:
     """
     content = [merged_config(study.bundle, run.configs), run.overrides]
     data = hashlib.sha256()
-    for item in load_datalist(study.data):
+    chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
+    for item in load_datalist(study.data, **chosen):
         for key in sorted({"image", "label"} & set(item)):
             data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
     return {
