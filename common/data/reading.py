@@ -71,7 +71,8 @@ def read_label(path: str | Path, image: MetaTensor | None = None) -> MetaTensor:
     if image is not None and path.is_file() and sorted(read_header(path).shape) != sorted(image.shape[1:]):
         raise _other_grid(path, read_header(path).shape, image)  # before memory is taken
     voxels, affine = _voxels(path, small=2**30 if image is None else math.inf)
-    dtype = np.float32 if np.can_cast(voxels.dtype, np.float32) else np.float64
+    exact = voxels.dtype.kind in "iu" and max(-int(voxels.min()), int(voxels.max())) <= _LARGEST_FLOAT
+    dtype = np.float32 if exact or np.can_cast(voxels.dtype, np.float32) else np.float64
     return check_label(_volume(path, voxels, affine, dtype), image)
 
 
@@ -191,6 +192,8 @@ def _existing(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists():
         raise InputError(f"no file {path}; check the path")
+    if not path.is_dir() and not path.is_file():
+        raise InputError(f"{path}: neither a file nor a folder; name the file of a scan")
     if path.is_file() and not extension(path) and is_dicom(path):
         raise InputError(f"{path}: one DICOM file; name the folder {path.parent} that holds its series")
     return path

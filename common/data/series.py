@@ -86,9 +86,10 @@ def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     if packed:
         items = [slices[number] for number in packed]
         volume[..., packed] = decode([item.path for item in items], [item.syntax for item in items], first.size)
-    for number, item in enumerate(slices):
-        if not item.compressed:
-            volume[..., number] = pixel_values(read_dicom(item.path))
+    with np.errstate(all="ignore"):  # what overflows is infinite and found
+        for number, item in enumerate(slices):
+            if not item.compressed:
+                volume[..., number] = pixel_values(read_dicom(item.path))
     normal = np.cross(*first.axes)
     step = float((last.position - first.position) @ normal) / (len(slices) - 1) if len(slices) > 1 else 1.0
     affine = np.eye(4)

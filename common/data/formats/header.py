@@ -14,6 +14,8 @@ from ...errors import InputError
 LARGEST_VOLUME = 2**30  # voxels, 4 GB as float32
 LARGEST_RATIO = 200  # of compression: a scan is noise for the most part, only a file made to fill the memory has more
 
+LARGEST_REST = 1024  # bytes behind the voxels; more of them, and the header has lost some of the volume
+
 
 @dataclass(frozen=True)
 class Header:
@@ -107,14 +109,14 @@ def check_affine(path: Path, affine: np.ndarray) -> np.ndarray:
 
 
 def check_claim(header: Header, small: float) -> None:
-    """Check that a file is long enough for what its header promises.
+    """Check that a file has the length for what its header promises.
 
     Args:
         header: of the file.
         small: bytes up to which any compression is believed; of label maps, much may be.
 
     Raises:
-        InputError: it is too short, or so much shorter that no scan can be in it.
+        InputError: it is too short, so much shorter that no scan can be in it, or too long.
     """
     promised = header.skip + header.size
     held = header.data.stat().st_size - header.start
@@ -123,6 +125,10 @@ def check_claim(header: Header, small: float) -> None:
             raise InputError(
                 f"{header.path}: truncated, its header promises {promised} bytes and {max(held, 0)} are there; "
                 "copy it again"
+            )
+        if header.data == header.path and held > promised + LARGEST_REST:
+            raise InputError(
+                f"{header.path}: its header promises {promised} bytes and {held} are there; export or copy it again"
             )
     elif promised > small and promised > LARGEST_RATIO * held:
         raise InputError(

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.volumeutils import apply_read_scaling
 
 from ...errors import InputError, one_line
-from .header import Header, check_claim
+from .header import LARGEST_REST, Header, check_claim
 
 _PIECE = 2**20  # bytes
 DAMAGE = (OSError, EOFError, zlib.error, ValueError)
@@ -52,7 +52,9 @@ def decoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    """Say that a file is damaged."""
+    """Say that a file is damaged, or that the system does not let it be read."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return InputError(f"{path}: cannot be read ({error.strerror}); check its disk and its permissions")
     return InputError(f"{path}: truncated or damaged ({one_line(error)}); export or copy it again")
 
 
@@ -76,8 +78,8 @@ def _read_encoded(header: Header) -> bytearray:
             for piece in decoded(stream, header.encoding):
                 found += piece[max(header.skip - passed, 0) : max(end - passed, 0)]
                 passed += len(piece)
-                if passed > 2 * end + _PIECE:
-                    raise ValueError(f"the stream is longer than the {end} bytes that its header promises")
+                if passed > end + LARGEST_REST:
+                    raise ValueError(f"it is longer than the {end} bytes that its header promises")
     except DAMAGE as error:
         raise damaged(header.path, error) from error
     if passed < end:
