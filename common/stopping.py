@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
-import os
 import signal
 import subprocess
 import threading
@@ -15,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 PATIENCE = 10.0  # seconds in which a second signal is the same request: a terminal and a parent both send one
-_MERCY = 60.0  # seconds that a process gets to save its state
+MERCY = 60.0  # seconds that a process gets to save its state
 
 _running: set[subprocess.Popen[Any]] = set()
 _last_request = -PATIENCE
@@ -62,7 +60,8 @@ def run_process(command: list[str], **options: Any) -> subprocess.CompletedProce
         try:
             output, errors = process.communicate()
         except BaseException:
-            _end(process)
+            process.terminate()
+            _wait(process)
             raise
         finally:
             _running.discard(process)
@@ -77,20 +76,9 @@ def end_processes() -> None:
     for program in programs:
         program.terminate()
     for program in programs:
-        _end(program)
+        _wait(program)
     for worker in multiprocessing.active_children():
-        worker.join(_MERCY)
-
-
-def follow_parent() -> None:
-    """End this worker process with the one that started it, however that ends; Ctrl-C is the parent's to handle.
-
-    Call it first in a worker of ``multiprocessing``.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+        worker.join(MERCY)
 
 
 def _request(number: int, frame: FrameType | None) -> None:
@@ -102,15 +90,9 @@ def _request(number: int, frame: FrameType | None) -> None:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
-    process.terminate()
+def _wait(process: subprocess.Popen[Any]) -> None:
     try:
-        process.wait(_MERCY)
+        process.wait(MERCY)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _end_after(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)

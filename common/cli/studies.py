@@ -120,7 +120,7 @@ def _crossval(
     overlays = ablation_overlays(bundle, ablation, config) if ablation else []
     configs = [config, *([*config, overlay] for overlay in overlays)]
     for chosen in configs:
-        check_configuration(bundle, ["train", *chosen], settings["overrides"])
+        check_configuration(bundle, ["train", *chosen, "evaluate"], settings["overrides"])
     runs = [run for chosen in configs for run in list_runs(bundle, config=chosen, data=shared["data"], **settings)]
     study = Study(bundle.absolute(), **shared)
     if task is not None:

@@ -11,8 +11,6 @@ import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from ..checkpoints import read_checkpoint
 from ..errors import InputError, one_line, user_mistake
 from ..files import write_bytes
 from ..hashing import hash_files
+from ..workers import in_workers
 
 logger = logging.getLogger(__name__)
 
@@ -139,20 +138,7 @@ class VolumeCache(PersistentDataset):
                 _prepare(transform, *job)
                 yield
             return
-        executor = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _start_worker, (self._pickled_transform,)
-        )
-        try:
-            for future in as_completed([executor.submit(_prepare_in_worker, *job) for job in jobs]):
-                future.result()
-                yield
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a worker process died while preparing volumes (out of memory, or a script without "
-                '`if __name__ == "__main__":`): set num_workers to 1'
-            ) from error
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+        yield from in_workers(_prepare_in_worker, jobs, workers, _start_worker, (self._pickled_transform,))
 
 
 def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image") -> tuple[float, float]:

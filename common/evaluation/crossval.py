@@ -120,7 +120,8 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
 
 def _measure_intensities(study: Study, run: Run, work: Path) -> None:
     """Write mean and deviation of the run's training scans, as ``fewshot statistics`` prints them."""
-    options = {"fold": run.fold, "challenge": CHALLENGES.get(run.dataset), **run.overrides}
+    overrides = _of_training(study, run, run.overrides)
+    options = {"fold": run.fold, "challenge": CHALLENGES.get(run.dataset), **overrides}
     command = [sys.executable, "-m", "common.cli", "statistics", "--bundle", str(study.bundle)]
     command += [f"--dataset-dir={study.data}", "--config", ",".join(run.configs[1:])]
     command += [part for key, value in options.items() for part in ("--override", f"{key}={json.dumps(value)}")]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import write_text
-from ..stopping import end_processes
+from ..stopping import MERCY, end_processes
 from .crossval import execute
 from .runs import Run, Study
 
@@ -80,6 +80,11 @@ def run_on_ray(
             results.append(ray.get(task))
         except ray.exceptions.RayTaskError as error:
             failed.append(str(error.cause))
+        except KeyboardInterrupt:
+            for other in tasks:
+                ray.cancel(other)
+            ray.wait(tasks, num_returns=len(tasks), timeout=MERCY)
+            raise
     if failed:
         raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {'; '.join(failed)}")
     return results

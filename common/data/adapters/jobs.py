@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ...errors import InputError, one_line
+from ...workers import in_workers
 from ..cache import hash_files
 from . import chaos, folder, mscmr, sabs, visceral
 from .base import Case, Volumes
@@ -72,7 +68,9 @@ def run_jobs(jobs: list[Job], num_workers: int | None = None) -> list[Outcome]:
     workers = min(len(jobs), (os.cpu_count() or 1) if num_workers is None else num_workers)
     done: dict[str, Outcome] = {}
     with tqdm(total=len(jobs), desc="preparing scans", disable=None) as bar:
-        for outcome in map(run_job, jobs) if workers <= 1 else _in_processes(jobs, workers):
+        for outcome in (
+            map(run_job, jobs) if workers <= 1 else in_workers(run_job, [(job,) for job in jobs], workers, _one_thread)
+        ):
             done[outcome.subject] = outcome
             bar.update()
     return [done[job.case.subject] for job in jobs]
@@ -109,35 +107,12 @@ def _read_record(path: Path) -> Record:
     return record if is_record(record) else {}
 
 
-def _in_processes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-    try:
-        for future in as_completed([executor.submit(run_job, job) for job in jobs]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a process died while preparing scans (out of memory, or a script without "
-            '`if __name__ == "__main__":`): set num_workers to 1'
-        ) from error
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Use one thread, and end with the process that started this one, however that ended."""
+def _one_thread() -> None:
     import itk
     import torch
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
     torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _unnamed(volumes: Volumes) -> dict[str, int]:

@@ -142,8 +142,9 @@ def _draw_apart(
     """Draw a run's pictures in a new process, since each bundle has scripts of the same name."""
     run, folder = result.run, _folder(results_dir, result).absolute()
     study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
-    settings = run_settings(study, run, folder.parent) | {"output_dir": literal(folder), "init": "none"}
-    settings.pop("distances", None)
+    settings = run_settings(study, run, folder.parent) | {"output_dir": literal(folder)}
+    for name in ("distances", "init"):  # the configuration for evaluation has its own
+        settings.pop(name, None)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
         job = executor.submit(draw_run, study.bundle, run.configs, settings, pictures, shown, folder / "draw.log")
         error = job.exception()
