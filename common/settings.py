@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -121,16 +122,18 @@ def _wrong_values(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
 def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]:
     """Collect the ids that the configuration's files define.
 
-    MONAI merges files and overrides and forgets which was which. A file of which all ids are there counts as merged;
-    an overlay, which may have few ids, only where one that it adds has its value.
+    MONAI merges files and overrides and forgets which was which. A base of which all ids are there counts as merged; an
+    overlay, which may have few ids, only where one that it adds has its value, and with ids that other files have too.
     """
-    files = [top for top in map(_top, sorted(configs.rglob("*.yaml"))) if ids.issuperset(top)]
-    base = {name for top in files if "imports" in top for name in top}
-    merged = [
-        top
-        for top in files
-        if base.issuperset(top) or any(parser[name] == value for name, value in top.items() if name not in base)
-    ]
+    files = [_top(path) for path in sorted(configs.rglob("*.yaml"))]
+    bases = [top for top in files if "imports" in top]
+    merged = [top for top in bases if ids.issuperset(top)]
+    here = {name for top in merged for name in top}
+    numbers = Counter(name.split("#")[0] for top in files for name in top)
+    for top in files:
+        added = {name: value for name, value in top.items() if name not in here}
+        if top not in bases and ids.issuperset(top) and any(parser[name] == value for name, value in added.items()):
+            merged.append({name: value for name, value in added.items() if numbers[name.split("#")[0]] > 1})
     return {name for top in merged for name, _ in _walk(top)}
 
 

@@ -1,0 +1,294 @@
+"""Wrong settings are refused in one line before any work, through both doors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from monai.bundle import ConfigParser, run
+from typer.testing import CliRunner
+
+from common.allowed import ALLOWED
+from common.cli import app
+from common.errors import InputError
+from common.settings import check_settings
+from common.workflow import bundle_workflow, check_configuration
+from tests.bundles.config_rules import PLUMBING, parse, walk
+
+ROOT = Path(__file__).parents[1] / "bundles"
+BUNDLES = sorted(path.parent.name for path in ROOT.glob("*/configs"))
+pytestmark = pytest.mark.usefixtures("own_scripts")
+
+
+def refusal(bundle="adnet", configs=("train",), **settings):
+    """Return the one line that refuses settings."""
+    with pytest.raises(InputError) as failure:
+        check_configuration(ROOT / bundle, configs, settings)
+    assert "\n" not in str(failure.value)
+    return str(failure.value)
+
+
+# ------------------------------------------------------------------------------------------------------------- unknown
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("max_epoch", "max_epochs"),
+        ("Seed", "seed"),
+        ("train#trainer#max_epoch", "train#trainer#max_epochs"),
+        ("train::trainer::max_epoch", "train#trainer#max_epochs"),
+        ("train#traner#max_epochs", "train#trainer"),
+        ("train#suprvoxels", "train#supervoxels"),
+        ("train#handlers#0#epoch_lvel", "train#handlers#0#epoch_level"),
+        ("network_def#encoder#deph", "network_def#encoder#depth"),
+        ("validate#load_support#organ", "validate#load_support#organs"),
+    ],
+)
+def test_an_unknown_id_is_refused_with_the_nearest(name, nearest):
+    line = refusal(**{name: 1})
+    assert name.replace("::", "#") in line.replace("::", "#") and f"did you mean {nearest}?" in line
+
+
+def test_what_resembles_nothing_is_refused_without_a_guess():
+    assert refusal(zzz=1) == "zzz: this configuration has no zzz"
+
+
+def test_an_id_of_another_configuration_or_bundle_is_unknown():
+    assert "max_epochs" in refusal(configs=["inference"], max_epochs=3)
+    assert "kappa" in refusal("ssl_alpnet", kappa=0.5)
+    assert "cuda_graph" in refusal(cuda_graph=False)
+    check_configuration(ROOT / "adnet", ["train", "fast"], {"cuda_graph": False})
+
+
+def test_a_part_of_a_number_is_refused():
+    assert refusal(**{"max_epochs#x": 1}) == "max_epochs#x: max_epochs is 50 and has no parts; set max_epochs itself"
+
+
+def test_an_id_that_nothing_defines_is_missed():
+    assert "max_epoch is referred to" in refusal(**{"train#trainer#max_epochs": "@max_epoch"})
+
+
+@pytest.mark.parametrize(
+    ("configs", "settings"),
+    [
+        (["train"], {"validate#load_support#organs": [1], "train#handlers#0#epoch_level": True}),
+        (["train"], {"train#trainer#amp": True, "train#trainer#max_epochs": 2}),
+        (["train"], {"validate#key_metric#other": {"_target_": "MeanDice", "include_background": True}}),
+        (["train"], {"train#handlers": [], "train#dataset#data": [{"image": "a.nii", "subject": "$5"}]}),
+        (["train"], {"bundle_root": "/elsewhere", "device": "cpu", "validate#dataset#data": []}),
+        (["train", "evaluate"], {"checkpoint": None, "distances": False}),
+        (["inference", "quick"], {"organ_names": {1: "liver"}}),
+        (["inference", "cpu_chaos_t2", "short_chaos_t2"], {"displayable_configs": {"support": "a", "more": 1}}),
+    ],
+)
+def test_what_the_configuration_or_a_component_takes_is_accepted(configs, settings):
+    check_configuration(ROOT / "adnet", configs, settings)
+
+
+def test_an_overlay_may_bring_ids_that_something_uses(tmp_path):
+    parser = ConfigParser(yaml.safe_load((ROOT / "adnet/configs/train.yaml").read_text()))
+    parser["imports"] = []
+    parser["extra"], parser["train#trainer#max_epochs"] = 3, "@extra"
+    check_settings(parser, ROOT / "adnet/configs")
+    parser["left_over"] = 3
+    with pytest.raises(InputError, match="left_over"):
+        check_settings(parser, ROOT / "adnet/configs")
+
+
+def test_monais_experiment_tracking_adds_ids_of_its_own(tmp_path):
+    config = str(ROOT / "adnet/configs/train.yaml")
+    from monai.bundle import ConfigWorkflow
+
+    places = {"output_dir": str(tmp_path), "save_execute_config": False}
+    workflow = ConfigWorkflow(config, tracking="mlflow", **places, run_name="a")
+    check_settings(workflow.parser, ROOT / "adnet/configs")
+
+
+# -------------------------------------------------------------------------------------------------------------- values
+
+WRONG = {
+    "image_size": [0, -1, 3.5, "abc", [256, 256], True, 10**9],
+    "spacing": [[-1.0, 1.0, 1.0], [1.0, 2.0], 1.25, [1.0, "a", 2.0], [float("nan"), 1.0, 1.0], [1e9, 1.0, 1.0]],
+    "fold": [7, -1, "x", 0.5],
+    "upper_percentile": [300, 0, -5, "high"],
+    "axcodes": ["XYZ", "RAR", "RA", "ras", 3],
+    "num_workers": [-1, "two"],
+    "init": [3, ""],
+    "precision": ["double", 16],
+    "seed": [-1, 2**32, "abc"],
+    "batch_size": [0, 2.0],
+    "max_epochs": [0, "ten"],
+    "learning_rate": [0, -0.1, "fast", float("inf")],
+    "intensity_std": [0, -1.0],
+    "intensity_window": [[275, -125], [1], "soft"],
+    "protocol": ["ep3", "k0", 1],
+    "challenge": ["chaoss"],
+    "encoder_depth": [34],
+    "device": ["cuda:99", "tpu9"],
+    "resume": ["yes", 1],
+    "cache_dir": [5, None],
+}
+WRONG_AT_INFERENCE = {
+    "query_slices": [3, [3], [9, 2], [-1, 4], "3,9"],
+    "organs": ["liver", ["liver"], 1, [], [0], [1.5]],
+    "organ_names": [["liver"], {"a": "liver"}, {1: 2}],
+    "confidence": ["yes"],
+    "image": [5, [1]],
+}
+
+
+@pytest.mark.parametrize(
+    ("configs", "name", "value"),
+    [
+        *((["train", "fast"], name, value) for name, values in WRONG.items() for value in values),
+        *((["inference"], name, value) for name, values in WRONG_AT_INFERENCE.items() for value in values),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_what_is_allowed(configs, name, value):
+    line = refusal(configs=configs, **{name: value})
+    assert line.startswith(f"{name} is ") and line.endswith(f"; it takes {ALLOWED[name].words}")
+
+
+def test_every_wrong_value_is_named():
+    line = refusal(image_size=0, fold=7)
+    assert "image_size is 0" in line and "fold is 7" in line
+
+
+def test_an_expression_is_evaluated_first():
+    check_configuration(ROOT / "adnet", ["train"], {"fold": "$None", "max_epochs": "$2 + 3"})
+    assert "max_epochs is 0" in refusal(max_epochs="$5 - 5")
+    assert "cannot be evaluated: ZeroDivisionError" in refusal(max_epochs="$1 / 0")
+    assert "rank is \"$int(os.environ['RANK'])\", which cannot be" in refusal(configs=["train", "multi_gpu_train"])
+
+
+def test_paths_are_not_evaluated(tmp_path):
+    made = tmp_path / "made"
+    check_configuration(ROOT / "adnet", ["inference"], {"image": f"$open({str(made)!r}, 'w')"})
+    assert not made.exists()
+
+
+# --------------------------------------------------------------------------------------------------------------- table
+
+DOCUMENTS = [parse(path.read_text(), path.stem) for path in sorted(ROOT.glob("*/configs/**/*.yaml"))]
+
+
+def hyperparameters(document):
+    """Ids with a plain value; those of components and of what MONAI Label shows are no hyperparameters."""
+    for name, value in document.content.items():
+        nested = isinstance(value, dict) or any(isinstance(inner, dict) for _, inner in walk(value))
+        computed = isinstance(value, str) and value.startswith(("$", "@"))
+        if name not in PLUMBING and not nested and not computed:
+            yield name, value
+
+
+def test_every_hyperparameter_has_a_line_in_the_table_which_its_value_keeps():
+    faults = [
+        f"{document.name}: {name}"
+        for document in DOCUMENTS
+        for name, value in hyperparameters(document)
+        if name not in ALLOWED or not ALLOWED[name].fits(value)
+    ]
+    assert DOCUMENTS and faults == []
+
+
+def test_every_line_of_the_table_is_of_a_setting():
+    defined = {
+        name
+        for document in DOCUMENTS
+        for name in [*document.content, *("#".join(p) for p, _ in walk(document.content))]
+    }
+    assert set(ALLOWED) - defined - {"validate#load_support#organs"} == set()
+
+
+# --------------------------------------------------------------------------------------------------------------- doors
+
+
+@pytest.mark.parametrize(("configs", "setting"), [("train", {"max_epoch": 1}), ("inference", {"query_slices": 3})])
+def test_monais_runner_ends_with_one_line_and_writes_nothing(tmp_path, monkeypatch, configs, setting):
+    folder = ROOT / "adnet"
+    monkeypatch.syspath_prepend(str(folder))
+    places = {"output_dir": str(tmp_path / "out")}
+    if configs == "train":
+        places |= {"ckpt_dir": str(tmp_path / "out"), "cache_dir": str(tmp_path / "out")}
+    with pytest.raises(SystemExit) as stop:
+        run(config_file=str(folder / "configs" / f"{configs}.yaml"), **places, **setting)
+    assert str(stop.value).startswith(f"error: {next(iter(setting))}") and "\n" not in str(stop.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_list_of_every_configuration_begins_with_the_check():
+    runs = [document.content["run"] for document in DOCUMENTS if "run" in document.content]
+    assert len(runs) >= 4 * len(BUNDLES) and all(steps[0] == "$@check()" for steps in runs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("crossval --override max_epoch=3", "did you mean max_epochs?"),
+        ("crossval --override distance=false", "did you mean distances?"),
+        ("crossval --override max_epochs", "takes ID=VALUE"),
+        ("crossval --override max_epochs=[", "takes ID=VALUE"),
+        ("crossval --protocols ep9", "ep1, ep2 or k and a number"),
+        ("crossval --engine cloud", "local, ray or slurm"),
+        ("crossval --task 99", "from 0 to 4"),
+        ("crossval --folds 7", "folds are 0 to 4"),
+        ("crossval --folds x", "whole numbers"),
+        ("statistics --dataset-dir phantom --override image_size=0", "from 16 to 4096"),
+        ("train --config nothing", "no configuration"),
+    ],
+)
+def test_fewshot_refuses_in_one_line_and_writes_nothing(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    verb, *options = arguments.split()
+    result = CliRunner().invoke(app, [verb, "--bundle", str(ROOT / "adnet"), *options])
+    assert isinstance(result.exception, SystemExit)
+    line = str(result.exception.code)
+    assert line.startswith("error: ") and words in line and "\n" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["jobs", "processes", "repeats", "setting", "seed", "task"])
+def test_numbers_on_the_command_line_have_bounds(option):
+    result = CliRunner().invoke(app, ["crossval", "--bundle", str(ROOT / "adnet"), f"--{option}", "-1"])
+    assert result.exit_code == 2 and f"Invalid value for '--{option}'" in result.output
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("max_epochs: [1", "cannot be read"),
+        ("- 1", "holds no ids"),
+        ("", "holds no ids"),
+        ("train#nothing#at: 1", "this configuration has no train#nothing"),
+        ("+max_epochs: [1]", "must be dict or list"),
+        ("max_epoch: 3", "did you mean max_epochs?"),
+    ],
+)
+def test_a_broken_overlay_is_named(tmp_path, text, words):
+    configs = copy_configs(tmp_path)
+    (configs / "mine.yaml").write_text(text)
+    with pytest.raises(InputError) as failure:
+        bundle_workflow(tmp_path, ["train", "mine"])
+    assert words in str(failure.value) and ("mine.yaml" in str(failure.value) or "max_epoch:" in str(failure.value))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_metadata_that_cannot_be_read_is_named(tmp_path, content):
+    metadata = copy_configs(tmp_path) / "metadata.json"
+    metadata.unlink() if content is None else metadata.write_text(content)
+    with pytest.raises(InputError, match="metadata.json"):
+        bundle_workflow(tmp_path, ["train"])
+
+
+def copy_configs(folder):
+    """Copy what a configuration needs to be read."""
+    for name in ("configs/train.yaml", "configs/metadata.json", "configs/logging.conf", "scripts/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((ROOT / "adnet" / name).read_bytes())
+    (folder / "scripts/network.py").write_bytes((ROOT / "adnet/scripts/network.py").read_bytes())
+    return folder / "configs"
