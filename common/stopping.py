@@ -17,6 +17,7 @@ MERCY = 60.0  # seconds that a process gets to save its state
 
 _running: set[subprocess.Popen[Any]] = set()
 _last_request = -PATIENCE
+_held: list[int] | None = None
 
 
 class Terminated(KeyboardInterrupt):
@@ -44,6 +45,19 @@ def stoppable() -> Iterator[None]:
         for kind, handler in before.items():
             if handler is not None:
                 signal.signal(kind, handler)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let a signal wait until the block inside is done: half a start of a process cannot be ended."""
+    global _held
+    waiting = _held = []
+    try:
+        yield
+    finally:
+        _held = None
+    if waiting:
+        _request(waiting[0], None)
 
 
 def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
@@ -83,6 +97,9 @@ def end_processes() -> None:
 
 def _request(number: int, frame: FrameType | None) -> None:
     global _last_request
+    if _held is not None:
+        _held.append(number)
+        return
     now = time.monotonic()
     if now - _last_request < PATIENCE:
         return

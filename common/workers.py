@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from .stopping import held
+
 
 def in_workers(
     function: Callable[..., Any],
@@ -34,7 +36,9 @@ def in_workers(
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (start, *arguments))
     try:
-        for future in as_completed([executor.submit(function, *job) for job in jobs]):
+        with held():
+            futures = [executor.submit(function, *job) for job in jobs]
+        for future in as_completed(futures):
             yield future.result()
     except (KeyboardInterrupt, GeneratorExit):  # nobody waits for what they are doing
         for process in set(multiprocessing.active_children()) - others:
