@@ -1,7 +1,9 @@
 """DICOM series are read where they lie, and refused by name when anything is wrong with them."""
 
 import itertools
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from common.data.formats import codecs
 from common.data.series import check_series, holds_series
 from common.errors import InputError
 from common.transforms import LoadScansd
@@ -313,6 +316,22 @@ def test_compressed_pixels_that_ask_for_gigabytes(tmp_path):
     damaged[-600:] = bytes(range(200)) * 3
     path.write_bytes(damaged)
     assert "copy it again" in refused(tmp_path / "c")
+
+
+def test_a_decoder_that_dies_is_replaced(tmp_path):
+    """As where a damaged stream ends it; also with another process that holds its pipes."""
+    paths = write_series(tmp_path, STORED, syntax=RLELossless)
+    check_image(tmp_path, paths, STORED)
+    decoder = codecs._decoders[os.getpid()]
+    holder = os.fork()
+    if holder == 0:
+        signal.pause()
+    decoder.kill()
+    decoder.wait()
+    check_image(tmp_path, paths, STORED)
+    assert codecs._decoders[os.getpid()].pid != decoder.pid
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
 
 
 def with_sequences(dataset, index):

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -98,11 +99,7 @@ def _decoder() -> subprocess.Popen[str]:
 
 
 def _close(decoder: subprocess.Popen[str]) -> None:
-    """End a decoding process by the end of its input."""
-    for stream in (decoder.stdin, decoder.stdout):
-        if stream is not None and not stream.closed:
-            try:
-                stream.close()
-            except BrokenPipeError:  # it ended before it had read all
-                continue
-    decoder.wait()
+    """End a decoding process; not by the end of its input, which forked processes may hold open."""
+    decoder.kill()
+    with suppress(BrokenPipeError):  # what it had not read any more
+        decoder.communicate()
