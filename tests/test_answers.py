@@ -3,9 +3,11 @@
 import os
 
 import pytest
+from matplotlib.figure import Figure
 
 from common.answers import name_answers, names_apart
 from common.errors import InputError
+from common.evaluation.overlay import save_figure
 from common.records import check_output, mark_of
 
 
@@ -84,3 +86,11 @@ def test_inputs_are_safe_even_when_asked(tmp_path, link):
     (tmp_path / "series" / "1.dcm").write_bytes(b"slice")
     with pytest.raises(InputError, match="is an input of this command"):
         check_output(tmp_path / "series" / "1.dcm", mark_of(), [tmp_path / "series"], overwrite=True)
+
+
+def test_a_picture_carries_its_mark(tmp_path):
+    path, mark = tmp_path / "a.png", mark_of("preview", tmp_path)
+    save_figure(Figure(figsize=(1, 1)), path, mark)
+    check_output(path, mark)
+    with pytest.raises(InputError, match="not made by this command"):
+        check_output(path, mark_of("preview", tmp_path / "other"))

@@ -55,6 +55,8 @@ def test_state_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     write_state(path, {"a": torch.arange(3)})
     assert torch.equal(torch.load(path)["a"], torch.arange(3))
+    write_state(tmp_path / "other.pt", {"a": torch.arange(3)})
+    assert path.read_bytes() == (tmp_path / "other.pt").read_bytes()
 
 
 def test_a_damaged_state_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,14 @@ def test_the_page_shows_tables_charts_losses_threshold_cases_and_manifest(result
     assert len(values) == (5 * 4 * len(ORGANS) - 1) * 2 + len(ORGANS)  # without what is undefined
 
 
+def test_a_page_that_a_person_wrote_is_replaced_when_asked_only(results):
+    (results / "report.html").write_text("<p>my notes</p>")
+    with pytest.raises(InputError, match=r"report\.html exists and was not made by this command"):
+        write_report(results)
+    write_report(results, overwrite=True)
+    write_report(results)
+
+
 def test_only_judged_differences_are_coloured(results, tmp_path, write_run):
     assert "(fault)" in write_report(results).read_text()
     assert 'class="fault"' not in write_report(results).read_text()  # not the paper's configuration
