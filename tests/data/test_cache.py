@@ -232,6 +232,19 @@ def test_full_disk_leaves_nothing_half_written(scans, tmp_path, monkeypatch, fai
     assert len(os.listdir(tmp_path / "cache")) == 3
 
 
+def test_a_real_full_disk_keeps_the_volumes_before(scans, small_disk):
+    disk = small_disk("16k")  # room for two
+    dataset = VolumeCache(scans, prepare(), disk, num_workers=1, progress=False)
+    (disk / "filler").write_bytes(bytes(4096))
+    with pytest.raises(OSError, match=r"no space left in .*: \d volumes? need about \d+ MB") as info:
+        dataset.fill()
+    assert info.value.errno == errno.ENOSPC
+    kept = {path.name for path in disk.iterdir() if path.name != "filler"}
+    assert kept < {dataset.path(index).name for index in range(3)}
+    (disk / "filler").unlink()
+    assert torch.equal(dataset[0]["image"], VolumeCache(scans, prepare(), disk.parent / "other")[0]["image"])
+
+
 def test_ranks_share_the_work_and_meet(scans, tmp_path, monkeypatch):
     met = []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)

@@ -137,6 +137,6 @@ def test_two_processes_share_the_single_process_stream(bundle, run_python, datas
     arguments = options(**{**settings, **SMALL_TRAINING[bundle], "batch_size": 1, **places})
     run_python(*launch, "run", "training", "--config_file", configs, *arguments)
     assert (tmp_path / "ckpt_dir" / "model.pt").is_file()
-    checkpoint = torch.load(next((tmp_path / "ckpt_dir").glob("checkpoint_*.pt")), weights_only=True)
+    checkpoint = torch.load(tmp_path / "ckpt_dir/checkpoint_iteration=10.pt", weights_only=True)
     assert int(checkpoint["episodes"]["episode"]) == 20
     assert checkpoint["trainer"]["iteration"] == 10
