@@ -14,11 +14,11 @@ from monai.transforms import Orientation
 from ...errors import InputError, one_line
 from ..datalists import natural_key
 from ..folds import PUBLISHED_SUBJECTS
+from ..reading import read_scan
 from ..series import check_series
 from .base import Case, Challenge, Findings, Volumes
 from .preprocess import prepare_mr
 from .published import missing_subjects, published_folds
-from .read import read_image
 
 SPACING = (1.25, 1.25, 7.7)
 # Grey values from, to (CHAOS names ranges; its files hold 63, 126, 189 and 252) and the value that replaces them.
@@ -60,7 +60,7 @@ def prepare(case: Case) -> Volumes:
         InputError: the series or a PNG file is damaged, missing or superfluous, or has an unknown grey value.
     """
     files = check_series(case.image)
-    image = read_image(case.image)
+    image = read_scan(case.image)
     slices = [_organs(path, image) for path in _pair(files, case.labels[0])]
     label = MetaTensor(torch.from_numpy(np.stack(slices, axis=-1)[None]).float(), affine=image.affine)
     turn = Orientation(axcodes="LAS", labels=None)  # as dcm2nii stores axial slices; resampling starts at voxel 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..datalists import NoScanError, label_names, load_datalist
 from ..folds import FOLDS, Fold, make_folds
+from ..reading import read_label, read_scan
 from .base import Case, Challenge, Findings, Volumes
 from .preprocess import as_stored
-from .read import read_image, read_label
 
 
 def find(folder: Path, channel: int | str | None = None, allow_outside: bool = False) -> Findings:
@@ -31,7 +31,7 @@ def find(folder: Path, channel: int | str | None = None, allow_outside: bool = F
 
 def prepare(case: Case) -> Volumes:
     """Read image and label map; grid and intensities stay as they are, the bundles resample when they load."""
-    image = read_image(case.image)
+    image = read_scan(case.image)
     return Volumes(as_stored(image), read_label(case.labels[0], image) if case.labels else None)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ...transforms.geometry import SliceAxisd
 from ..folds import PUBLISHED_SUBJECTS
+from ..reading import read_label, read_scan
 from .base import Case, Challenge, Findings, Volumes
+from .files import by_name, nifti_files
 from .preprocess import prepare_mr, remap
 from .published import missing_subjects, published_folds
-from .read import by_name, nifti_files, read_image, read_label
 
 SPACING = (1.25, 1.25, 7.99)  # neither paper prints it; later code on the same data does
 VALUES = {200: 1, 500: 2, 600: 3}
@@ -41,7 +42,7 @@ def find(folder: Path) -> Findings:
 
 def prepare(case: Case) -> Volumes:
     """Preprocess as published, slices along the axis with the largest spacing."""
-    image = read_image(case.image)
+    image = read_scan(case.image)
     label = remap(read_label(case.labels[0], image), VALUES, CHALLENGE.title)
     stack = SliceAxisd(["image", "label"])({"image": image, "label": label})
     return prepare_mr(stack["image"], stack["label"], SPACING)

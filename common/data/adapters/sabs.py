@@ -9,10 +9,11 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation, SpatialCrop
 from nibabel.orientations import aff2axcodes
 
+from ..reading import read_label, read_scan
 from .base import Case, Challenge, Findings, Volumes
+from .files import by_name, nifti_files
 from .preprocess import SIZE, remap, resample, resample_label, spacing_of
 from .published import missing_subjects, published_folds
-from .read import by_name, nifti_files, read_image, read_label
 
 WINDOW = (-125.0, 275.0)  # HU
 TRAINING = [*range(1, 11), *range(21, 41)]
@@ -47,7 +48,7 @@ def prepare(case: Case) -> Volumes:
     Intensities stay HU: the bundles' configurations scale the window to 0..255, and scaling and linear resampling may
     be exchanged. The spacing and number of slices stay too.
     """
-    image = read_image(case.image)
+    image = read_scan(case.image)
     label = read_label(case.labels[0], image)
     label = remap(label, {value: value for value in CHALLENGE.labels.values() if value}, CHALLENGE.title)
     if aff2axcodes(image.affine.numpy())[2] not in "SI":

@@ -11,10 +11,11 @@ from monai.data import MetaTensor
 
 from ...errors import InputError
 from ..folds import VISCERAL_GOLD, VISCERAL_SUPPORT, Fold
+from ..reading import read_label, read_scan, stem
 from .base import Case, Challenge, Findings, Volumes
 from .checks import to_the_right
+from .files import by_name, nifti_files
 from .preprocess import as_stored
-from .read import by_name, nifti_files, read_image, read_label, stem
 
 # RadLex id to organ. Lists of these ids in public code disagree about the sides, so the scan decides, see _sides.
 ORGANS = {
@@ -69,7 +70,7 @@ def prepare(case: Case) -> Volumes:
     Raises:
         InputError: a file is damaged or lies on another grid, or sides contradict each other.
     """
-    image = read_image(case.image)
+    image = read_scan(case.image)
     label = torch.zeros_like(image)
     for path in case.labels:
         match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w*)?", stem(path))

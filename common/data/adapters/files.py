@@ -1,4 +1,4 @@
-"""Read scans and label maps as the bundles do, with the same refusals."""
+"""The NIfTI files of a download, and those whose names fit a pattern."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..reading import read_label, stem
-from ..reading import read_scan as read_image
-
-__all__ = ["by_name", "nifti_files", "read_image", "read_label", "stem"]
+from ..reading import stem
 
 _NIFTI = (".nii.gz", ".nii")
 
