@@ -5,8 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from .locks import lock_path
 
 # Name of the call, and the arguments that stand for "this folder" and "exchange", by platform.
 _CALLS = {"linux": ("renameat2", -100, 2), "darwin": ("renameatx_np", -2, 2)}
@@ -15,7 +19,7 @@ _CALLS = {"linux": ("renameat2", -100, 2), "darwin": ("renameatx_np", -2, 2)}
 def put_in_place(source: Path, target: Path) -> None:
     """Give a folder the name ``target``; what had that name gets the name ``source``.
 
-    Where the system or the disk cannot exchange names, two renames do it.
+    Where the system or the disk cannot exchange names, two renames do it; ``put_back`` mends a kill between them.
 
     Args:
         source: existing folder.
@@ -24,6 +28,7 @@ def put_in_place(source: Path, target: Path) -> None:
     Raises:
         OSError: neither worked; both are as they were.
     """
+    put_back(target)
     try:
         os.rename(source, target)
         return
@@ -31,7 +36,33 @@ def put_in_place(source: Path, target: Path) -> None:
         if not os.path.lexists(target):
             raise
     if not _exchange(source, target):
-        aside = source.with_name(f"{source.name}.replaced")
+        _rename_twice(source, target)
+
+
+def put_back(target: Path) -> None:
+    """Give a folder its name back where a killed ``put_in_place`` has put it aside and nothing in its place.
+
+    Args:
+        target: folder that is to be read or replaced.
+
+    Raises:
+        OSError: it is there and cannot be renamed.
+    """
+    aside = _aside(target)
+    with suppress(FileNotFoundError, BlockingIOError):  # there is none, or a living process is at it
+        lock = lock_path(aside)
+        try:
+            if os.path.lexists(target):
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                os.rename(aside, target)
+        finally:
+            os.close(lock)
+
+
+def _rename_twice(source: Path, target: Path) -> None:
+    aside, lock = _aside(target), lock_path(target)
+    try:
         os.rename(target, aside)
         try:
             os.rename(source, target)
@@ -39,6 +70,12 @@ def put_in_place(source: Path, target: Path) -> None:
             os.rename(aside, target)
             raise
         os.rename(aside, source)
+    finally:
+        os.close(lock)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")
 
 
 def _exchange(source: Path, target: Path) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 
 from .errors import InputError
 from .exchange import put_in_place
+from .locks import lock_path
 
 _HIDDEN = re.compile(r"\.[0-9a-f]+\.partial\..")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -205,13 +206,8 @@ def _locked(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
     while True:
         draft = path.with_name(f".{secrets.token_hex(4)}.partial.{path.name}")
         make(draft)
-        lock = os.open(draft, os.O_RDONLY)
-        with suppress(OSError):  # a file system without locks: leftovers stay
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), os.stat(draft)):
-                return draft, lock
-        os.close(lock)  # taken for a leftover before it was locked
+        with suppress(FileNotFoundError, BlockingIOError):  # taken for a leftover before it was locked
+            return draft, lock_path(draft)
 
 
 def _new_file(path: Path) -> None:

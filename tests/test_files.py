@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from common.errors import InputError, one_line
+from common.exchange import put_back
 from common.files import WriteError, whole_file, whole_folder, write_bytes, write_json, write_state, write_text
 
 OLD, NEW = b"old" * 50_000, b"new" * 100_000
@@ -156,3 +158,48 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path, writer: object) -> Non
         assert contents in ({OLD}, {NEW})
     write_text(tmp_path / "out" / "next", "x")
     assert hidden(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 3])
+def test_a_kill_between_two_renames_loses_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    monkeypatch.setattr("common.exchange._exchange", lambda source, target: False)
+    path = tmp_path / "dataset"
+    with whole_folder(path) as draft:
+        (draft / "old").touch()
+    child = os.fork()
+    if child == 0:
+        with whole_folder(path) as draft:
+            (draft / "new").touch()
+            renames = iter(range(4))  # the first one fails, the folder is there
+
+            def rename(source: Path, target: Path, rename: Callable[..., None] = os.rename) -> None:
+                if next(renames) == killed_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                rename(source, target)
+
+            os.rename = rename  # type: ignore[assignment]
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    write_text(tmp_path / "next", "x")
+    put_back(path)
+    assert [part.name for part in path.iterdir()] == ["new" if killed_at == 3 else "old"]
+    with whole_folder(path) as draft:
+        (draft / "newer").touch()
+    assert [part.name for part in path.iterdir()] == ["newer"] and hidden(tmp_path) == []
+
+
+def test_processes_that_write_side_by_side_leave_each_other_alone(tmp_path: Path) -> None:
+    children = []
+    for number in range(4):
+        children.append(os.fork())
+        if children[-1] == 0:
+            try:
+                for _ in range(200):
+                    write_text(tmp_path / str(number), "x")
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]

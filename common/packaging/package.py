@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 
 from ..data import hash_files
 from ..errors import InputError, one_line, user_mistake
+from ..exchange import put_back
 from ..files import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
 from ..networks import FewShotSegmenter, load_network
 from ..workflow import config_file
@@ -64,6 +65,7 @@ def package(
     """
     name = bundle.name if variant is None else f"{bundle.name}_{variant}"
     target = output / name
+    put_back(target)
     if target.exists() and not (target / FILE_LIST).is_file():
         raise InputError(f"{target} exists and is no packaged bundle; choose another --output")
     if target.exists() and not overwrite and (changed := _changed(target)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import InputError
+from ...exchange import put_back
 from ...files import whole_folder
+from ...locks import lock_path
 from .write import FOLDERS
 
 
@@ -29,6 +30,7 @@ def staging_folder(output: Path) -> Iterator[Path]:
     folder = output.with_name(f".{output.name}-preparing")
     lock = _locked(folder, output)
     try:
+        put_back(output)
         for path in [path for path in folder.rglob(".*") if path.is_file()]:
             path.unlink()
         yield folder
@@ -74,18 +76,12 @@ def publish(staging: Path, output: Path, subjects: Sequence[str], describe: Call
 def _locked(folder: Path, output: Path) -> int:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock_path(folder)
+        except FileNotFoundError:  # the process before has removed it meanwhile
+            continue
         except BlockingIOError:
-            os.close(lock)
             raise InputError(f"{output}: another process is preparing it; wait for its end") from None
-        except OSError:  # a file system without locks
-            return lock
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), os.stat(folder)):
-                return lock
-        os.close(lock)  # the process before removed the folder meanwhile
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import shutil
+import signal
 import time
 from contextlib import suppress
 from functools import partial
@@ -123,11 +125,19 @@ def test_killed_while_files_appear(case, pattern):
         case.check()
 
 
+def killed_before_the_exchange(command):
+    def dying():
+        pytest.MonkeyPatch().setattr("common.files.put_in_place", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        command()
+
+    assert finish(dying) == -signal.SIGKILL
+
+
 def test_killed_twice_and_work_is_kept(case, monkeypatch):
     """Scans that were finished before a kill are not made again."""
     case.reset()
-    assert kill_when(case.command, case.output.parent, "*.partial.out")
-    assert kill_when(case.command, case.output.parent, "*.partial.out")
+    killed_before_the_exchange(case.command)
+    killed_before_the_exchange(case.command)
     monkeypatch.setattr("common.data.adapters.jobs.write_scan", None)
     case.check()
 
@@ -153,7 +163,8 @@ def test_full_disk_is_one_line_and_changes_nothing(tmp_path, small_disk):
         message = str(result.exception)
         assert result.exit_code == 1 and message.startswith("error: ") and "\n" not in message
         assert "no space left" in message
-        del result  # its traceback holds the deleted file open
+        del result
+        gc.collect()  # frames of its traceback hold the deleted file open
     assert reads(disk / "out") == before and not (disk / "fresh").exists()
     assert not list(disk.rglob("*partial*"))
     scan(raw, "s2", 2)
@@ -180,10 +191,19 @@ def test_disk_that_fills_up_at_any_point(tmp_path, small_disk, kilobytes):
     assert len(reads(disk / "out")) == 4
 
 
+@pytest.mark.parametrize("case", [True], indirect=True)
+def test_an_output_put_aside_by_a_killed_run_comes_back(case):
+    """As where a disk cannot exchange names."""
+    case.reset()
+    case.output.rename(case.output.with_name(".out.replaced"))
+    case.command()
+    case.check()
+
+
 def test_leftovers_of_all_kinds_do_not_block(case):
     """Also damage that no kill of ours leaves: records and scans that something else cut short."""
     case.reset()
-    assert kill_when(case.command, case.output.parent, "*.partial.out")
+    killed_before_the_exchange(case.command)
     staging = case.output.parent / ".out-preparing"
     (record, *_), (image, *_) = sorted(staging.glob("*.json")), sorted(staging.glob("imagesTr/*"))
     record.write_text(record.read_text()[:-20])
