@@ -29,6 +29,7 @@ def load_datalist(
     section: str = "training",
     channel: int | str | None = None,
     allow_outside: bool = False,
+    look_into: bool = True,
 ) -> list[Item]:
     """List a dataset's scans, sorted naturally by subject.
 
@@ -43,6 +44,7 @@ def load_datalist(
         section: "training", or "test": `imagesTs/` or that list of `dataset.json`.
         channel: number or name of the channel to take, where subjects have several (`case_0000`, `case_0001`).
         allow_outside: `dataset.json` may name files outside of the folder.
+        look_into: check headers and shapes; otherwise what is damaged is found when it is read.
 
     Returns:
         Items `{"image": path, "label": path (where there is one), "subject": name}`; the subject is the name of
@@ -75,7 +77,10 @@ def load_datalist(
         for s in subjects
     ]
     for item in items:
-        _check(item, require_labels)
+        if require_labels and "label" not in item:
+            raise InputError(f"{item['image']} has no label: add labelsTr/ or labels/ with a file of the same name")
+        if look_into:
+            _check_shapes(item)
     return items
 
 
@@ -140,15 +145,16 @@ def _trailing_number(subject: str) -> int | None:
 def _dataset_folder(dataset_dir: str | Path) -> Path:
     if str(dataset_dir) == "phantom":
         return make_phantom()
+    if not str(dataset_dir):
+        raise InputError('dataset_dir is empty: set it to a dataset folder or to "phantom"')
     folder = Path(as_named(dataset_dir)).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is not a folder: set dataset_dir to a dataset folder or to "phantom"')
     return folder
 
 
-def _check(item: Item, require_labels: bool) -> None:
-    if require_labels and "label" not in item:
-        raise InputError(f"{item['image']} has no label: add labelsTr/ or labels/ with a file of the same name")
+def _check_shapes(item: Item) -> None:
+    """Check that a label map can be of its scan; ``read_label`` gives it the scan's axes."""
     shapes = {item[key]: scan_shape(item[key]) for key in ("image", "label") if key in item}
-    if len({shape for shape in shapes.values() if shape is not None}) > 1:
+    if len({tuple(sorted(shape)) for shape in shapes.values() if shape is not None}) > 1:
         raise InputError(f"{item['label']} has another grid than its image: shapes {shapes}; resample it")

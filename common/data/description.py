@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def label_values(folder: Path, description: Mapping[str, Any]) -> dict[str, int]
     value_first = bool(labels) and all(str(key).isdecimal() for key in labels)
     pairs = [(value, name) if value_first else (name, value) for name, value in labels.items()]
     for name, value in pairs:
-        if not isinstance(name, str) or isinstance(value, (bool, float)) or not str(value).strip("-").isdecimal():
+        whole = isinstance(value, (int, str)) and re.fullmatch(r"-?[0-9]{1,18}", str(value))
+        if not isinstance(name, str) or not whole:
             raise InputError(f"{folder / FILE}: label values must be integers, found {_short(labels)}")
     return dict(sorted(((name, int(value)) for name, value in pairs), key=lambda pair: pair[1]))
 

@@ -30,7 +30,8 @@ def support_files(
     """
     if support_image is not None or support_label is not None or dataset_dir is None:
         return {"image": split_paths(support_image), "label": split_paths(support_label)}
-    labelled = [i for i in load_datalist(dataset_dir, channel=channel, allow_outside=allow_outside) if "label" in i][:1]
+    items = load_datalist(dataset_dir, channel=channel, allow_outside=allow_outside, look_into=False)
+    labelled = [item for item in items if "label" in item][:1]
     return {key: [item[key] for item in labelled] for key in ("image", "label")}
 
 
@@ -41,7 +42,7 @@ def query_items(
     channel: int | str | None = None,
     allow_outside: bool = False,
 ) -> list[dict[str, str]]:
-    """Return the scans to segment as a datalist.
+    """Return the scans to segment as a datalist; a damaged one is found when it is read, and keeps no other back.
 
     Args:
         dataset_dir: used where no scan is given: all of its scans but the support.
@@ -53,5 +54,5 @@ def query_items(
     if image is not None:
         return [{"image": path} for path in split_paths(image)]
     support = {str(Path(path).resolve()) for path in support_image}
-    items = load_datalist(dataset_dir, channel=channel, allow_outside=allow_outside)
+    items = load_datalist(dataset_dir, channel=channel, allow_outside=allow_outside, look_into=False)
     return [{"image": item["image"]} for item in items if str(Path(item["image"]).resolve()) not in support]

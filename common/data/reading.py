@@ -18,7 +18,7 @@ from monai.transforms import Orientation
 from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import InputError
-from .formats import EXTENSIONS, LARGEST_VOLUME, extension, nifti_header, read_header, read_voxels
+from .formats import EXTENSIONS, LARGEST_VOLUME, damaged, extension, nifti_header, read_header, read_voxels
 from .series import is_dicom, read_series
 
 __all__ = [
@@ -189,13 +189,18 @@ def file_name(volume: Any) -> str:
 
 
 def _existing(path: str | Path) -> Path:
+    if not str(path):
+        raise InputError("the path of a scan is empty; name a file or the folder of a DICOM series")
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"no file {path}; check the path")
-    if not path.is_dir() and not path.is_file():
-        raise InputError(f"{path}: neither a file nor a folder; name the file of a scan")
-    if path.is_file() and not extension(path) and is_dicom(path):
-        raise InputError(f"{path}: one DICOM file; name the folder {path.parent} that holds its series")
+    try:
+        if not path.exists():
+            raise InputError(f"no file {path}; check the path")
+        if not path.is_dir() and not path.is_file():
+            raise InputError(f"{path}: neither a file nor a folder; name the file of a scan")
+        if path.is_file() and not extension(path) and is_dicom(path):
+            raise InputError(f"{path}: one DICOM file; name the folder {path.parent} that holds its series")
+    except OSError as error:
+        raise damaged(path, error) from error
     return path
 
 

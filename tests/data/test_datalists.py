@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from common.data import exclude_subjects, label_names, load_datalist, select_subjects
+from common.data.queries import query_items
 from common.errors import InputError
 from tests.data.folders import describe, one_line, subjects_of, write_scan
 from tests.dicom.writer import values, write_series
@@ -167,6 +168,31 @@ def test_label_on_another_grid(tmp_path):
     write_scan(tmp_path / "labels" / "a.nii.gz", (4, 4, 3))
     with pytest.raises(ValueError, match=r"labels/a\.nii\.gz has another grid than its image.*\(4, 4, 3\)"):
         load_datalist(tmp_path)
+
+
+def test_label_stored_in_another_order_of_axes(tmp_path):
+    write_scan(tmp_path / "images" / "a.nii.gz", (4, 5, 6))
+    write_scan(tmp_path / "labels" / "a.nii.gz", (6, 4, 5))
+    assert "label" in load_datalist(tmp_path)[0]
+
+
+def test_a_damaged_scan_keeps_no_query_back(tmp_path):
+    """The one who reads it names it, see the tests of answers."""
+    write_scan(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").write_bytes(b"damaged")
+    assert [Path(item["image"]).name for item in query_items(str(tmp_path), None)] == ["a.nii.gz", "b.nii.gz"]
+
+
+@pytest.mark.parametrize("value", ["--1", "1-", [1], "x", 1.0, True])
+def test_label_value_that_is_no_whole_number(tmp_path, value):
+    describe(tmp_path, labels={"liver": value})
+    with pytest.raises(InputError, match="label values must be integers"):
+        label_names(tmp_path)
+
+
+def test_empty_path():
+    with pytest.raises(InputError, match="dataset_dir is empty"):
+        load_datalist("")
 
 
 def test_two_files_of_one_subject(tmp_path):

@@ -13,14 +13,14 @@ from .preprocess import as_stored
 
 
 def find(folder: Path, channel: int | str | None = None, allow_outside: bool = False) -> Findings:
-    """List a dataset folder as training does, see ``load_datalist``.
+    """List a dataset folder as training does, see ``load_datalist``; damaged scans are found when they are read.
 
     Raises:
         FileNotFoundError: a file is missing that `dataset.json` lists.
         InputError: as for ``load_datalist``.
     """
     try:
-        items = load_datalist(folder, channel=channel, allow_outside=allow_outside)
+        items = load_datalist(folder, channel=channel, allow_outside=allow_outside, look_into=False)
     except NoScanError:
         return Findings()
     cases = [Case(i["subject"], Path(i["image"]), (Path(i["label"]),) if "label" in i else ()) for i in items]

@@ -116,3 +116,13 @@ def test_outside(tmp_path):
     assert result.exit_code == 1 and "lies outside of the folder" in str(result.exception)
     result = CliRunner().invoke(app, [*arguments, str(tmp_path / "out"), "--allow-outside"])
     assert result.exit_code == 0 and len(load_datalist(tmp_path / "out")) == 1
+
+
+def test_a_scan_without_a_header_is_left_out_if_asked(tmp_path):
+    below(tmp_path / "raw")
+    (tmp_path / "raw" / "a" / "image.nii.gz").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"first fault: .*a/image\.nii\.gz"):
+        prepare("folder", tmp_path / "raw", tmp_path / "out", num_workers=1, say=lambda line: None)
+    lines: list[str] = []
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "out", 1, skip_damaged=True, say=lines.append)
+    assert summary.prepared == ["b_image"] and any("a/image.nii.gz" in line for line in lines)
