@@ -121,7 +121,7 @@ class VolumeCache(PersistentDataset):
         if not path.is_file():
             return None
         try:
-            stored: Any = torch.load(path, weights_only=True) if path in self._verified else read_checkpoint(path)
+            stored: Any = read_checkpoint(path, verify=path not in self._verified)
         except InputError:
             logger.warning(f"{path}: this prepared volume is damaged; it is made again")
             return None
