@@ -49,7 +49,9 @@ def put_back(target: Path) -> None:
         OSError: it is there and cannot be renamed.
     """
     aside = _aside(target)
-    with suppress(FileNotFoundError, BlockingIOError):  # there is none, or a living process is at it
+    if not os.path.lexists(aside):
+        return
+    with suppress(FileNotFoundError, BlockingIOError):  # a living process is at it
         lock = lock_path(aside)
         try:
             if os.path.lexists(target):

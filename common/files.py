@@ -204,7 +204,7 @@ def _explained(error: OSError, path: Path) -> WriteError:
 
 def _locked(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
     while True:
-        draft = path.with_name(f".{secrets.token_hex(4)}.partial.{path.name}")
+        draft = path.with_name(f".{secrets.token_hex(4)}.partial.{path.name[-50:]}")  # no longer than a name may be
         make(draft)
         with suppress(FileNotFoundError, BlockingIOError):  # taken for a leftover before it was locked
             return draft, lock_path(draft)

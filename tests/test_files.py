@@ -190,6 +190,16 @@ def test_a_kill_between_two_renames_loses_no_folder(
     assert [part.name for part in path.iterdir()] == ["newer"] and hidden(tmp_path) == []
 
 
+def test_a_name_as_long_as_the_system_takes(tmp_path: Path) -> None:
+    write_text(tmp_path / ("a" * 251 + ".txt"), "x")
+    with whole_folder(tmp_path / ("b" * 255)) as draft:
+        (draft / "c").touch()
+    assert sorted(len(path.name) for path in tmp_path.iterdir()) == [255, 255]
+    with pytest.raises(WriteError, match="name too long"):
+        write_text(tmp_path / ("a" * 256), "x")
+    assert hidden(tmp_path) == []
+
+
 def test_processes_that_write_side_by_side_leave_each_other_alone(tmp_path: Path) -> None:
     children = []
     for number in range(4):

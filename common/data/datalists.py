@@ -36,7 +36,7 @@ def load_datalist(
     Scans are files in one of the formats of ``reading.EXTENSIONS`` or folders with one DICOM series each. With a
     `dataset.json` (Medical Segmentation Decathlon, nnU-Net 1 and 2) they are those that it stands for. Otherwise they
     lie in `imagesTr/`, `images/`, the folder itself or, where all of these are empty, in folders below; label maps lie
-    in `labelsTr/` or `labels/` or beside their scans, called like them but for words such as "img" and "seg".
+    in `labelsTr/`, `labels/` or `masks/` or beside their scans, called like them but for words such as "img" and "seg".
 
     Args:
         dataset_dir: `"phantom"` (built in; in a MONAI Label server its studies instead), or a folder.

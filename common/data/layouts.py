@@ -20,6 +20,7 @@ _FOLDERS = {
     "training": (("imagesTr", "labelsTr"), ("images", "labels"), ("", "labels"), ("imagesTs", "labelsTs")),
     "test": (("imagesTs", "labelsTs"),),
 }
+_LABEL_FOLDERS = ("labelsTr", "labels", "masks")
 
 
 @dataclass
@@ -85,7 +86,9 @@ def choose_channel(
             )
         return {subject.name: next(iter(subject.channels.values())) for subject in subjects}
     numbers = [number for number, name in named.items() if name.lower() == str(channel).lower()]
-    wanted = numbers[0] if numbers else str(channel).zfill(4)
+    if len(numbers) > 1:
+        raise InputError(f"{folder}: {len(numbers)} channels are called {channel!r}; choose by number, {known}")
+    wanted = numbers[0] if numbers else str(channel).zfill(4) if channel != "" else ""
     lacking = [subject.name for subject in subjects if wanted not in subject.channels]
     if lacking:
         raise InputError(
@@ -143,8 +146,8 @@ def _in_folders(folder: Path, section: str, description: Mapping[str, Any]) -> l
         return _paired(_named(files), _named(maps), always=True)
     for images, labels in _FOLDERS[section]:
         if files := scans(folder / images):
-            other = "labels" if labels == "labelsTr" else "labelsTr"
-            return _paired(_named(files), _named(volumes(folder / labels) or volumes(folder / other)))
+            maps = (volumes(folder / name) for name in (labels, *_LABEL_FOLDERS))
+            return _paired(_named(files), _named(next(filter(None, maps), [])))
     return _below(folder) if section == "training" else []
 
 

@@ -148,6 +148,14 @@ def test_nnunet_1(tmp_path):
         assert [Path(item["image"]).name for item in items] == ["c1_0001.nii.gz", "c2_0001.nii.gz"]
 
 
+@pytest.mark.parametrize("channel", ["", " ", "T2", -1])
+def test_channel_that_is_none_or_two(tmp_path, channel):
+    write_channels(tmp_path, {"c1": ["0000", "0001"]})
+    describe(tmp_path, channel_names={"0": "T2", "1": "t2"}, file_ending=".nii.gz")
+    with pytest.raises(InputError, match=r"channels are|2 channels are called 'T2'; choose by number"):
+        load_datalist(tmp_path, channel=channel)
+
+
 @pytest.mark.parametrize("described", [False, True])
 def test_channels_are_no_subjects(tmp_path, described):
     write_channels(tmp_path, {"c0": ["0000", "0001"], "c1": ["0000", "0001"]})

@@ -37,9 +37,10 @@ def test_label_map_beside_its_scan(tmp_path, folder, scan, label, subject):
     ]
 
 
-def test_label_map_of_another_name_in_its_folder(tmp_path):
-    write_scan(tmp_path / "imagesTr" / "img0001.nii.gz")
-    label = write_scan(tmp_path / "labelsTr" / "label0001.nii.gz")
+@pytest.mark.parametrize(("images", "labels"), [("imagesTr", "labelsTr"), ("imagesTr", "labels"), ("images", "masks")])
+def test_label_map_of_another_name_in_its_folder(tmp_path, images, labels):
+    write_scan(tmp_path / images / "img0001.nii.gz")
+    label = write_scan(tmp_path / labels / "label0001.nii.gz")
     assert load_datalist(tmp_path, require_labels=True)[0]["label"] == label
 
 

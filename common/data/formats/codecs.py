@@ -38,7 +38,7 @@ for line in sys.stdin:
         print(flush=True)
 """
 _decoders: dict[int, subprocess.Popen[str]] = {}  # by process: a forked one has none yet
-_lock = threading.Lock()
+_locks: dict[int, threading.Lock] = {}  # likewise: it may be held while a process is forked
 
 
 def decode(paths: Sequence[Path], syntaxes: Sequence[str], size: tuple[int, int]) -> np.ndarray:
@@ -57,7 +57,7 @@ def decode(paths: Sequence[Path], syntaxes: Sequence[str], size: tuple[int, int]
     """
     columns, rows = size
     values = np.empty((columns, rows, len(paths)), np.float32)
-    with tempfile.TemporaryDirectory() as folder, _lock:
+    with tempfile.TemporaryDirectory() as folder, _locks.setdefault(os.getpid(), threading.Lock()):
         target = Path(folder) / "values"
         for number, (path, syntax) in enumerate(zip(paths, syntaxes, strict=True)):
             if _ask(path, target) != f"{rows} {columns}":
