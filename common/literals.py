@@ -45,7 +45,7 @@ def split_paths(value: Any) -> list[str]:
         number = max((end for end, path in enumerate(joined, 1) if path and exists(as_named(path))), default=1)
         paths.append(as_named(joined[number - 1]))
         parts = parts[number:]
-    return [path for path in paths if path]
+    return [path for path in paths if path] or [whole]
 
 
 def as_named(path: Any) -> str:

@@ -80,6 +80,7 @@ def names(tmp_path, monkeypatch):
         ("n::1.nii.gz", ["n#1.nii.gz"]),
         (["scan, portal.nii.gz", "a,b"], ["scan, portal.nii.gz", "a,b"]),
         (("a.nii.gz", "n::1.nii.gz"), ["a.nii.gz", "n#1.nii.gz"]),
+        (",", [","]),
         (None, []),
         (12, ["12"]),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import InputError
 from ..literals import split_paths
 from .datalists import load_datalist
 
@@ -50,9 +51,15 @@ def query_items(
         support_image: support scans, left out when the dataset is segmented.
         channel: of the dataset, see ``load_datalist``.
         allow_outside: as for ``load_datalist``.
+
+    Raises:
+        InputError: the dataset holds no scan but the support.
     """
     if image is not None:
         return [{"image": path} for path in split_paths(image)]
     support = {str(Path(path).resolve()) for path in support_image}
     items = load_datalist(dataset_dir, channel=channel, allow_outside=allow_outside, look_into=False)
-    return [{"image": item["image"]} for item in items if str(Path(item["image"]).resolve()) not in support]
+    queries = [{"image": item["image"]} for item in items if str(Path(item["image"]).resolve()) not in support]
+    if not queries:
+        raise InputError(f"{dataset_dir}: holds no scan but the support; add scans, or name one as image (--image)")
+    return queries

@@ -183,6 +183,12 @@ def test_a_damaged_scan_keeps_no_query_back(tmp_path):
     assert [Path(item["image"]).name for item in query_items(str(tmp_path), None)] == ["a.nii.gz", "b.nii.gz"]
 
 
+def test_a_dataset_of_the_support_alone_has_no_queries(tmp_path):
+    support = write_scan(tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match="no scan but the support"):
+        query_items(str(tmp_path), None, [support])
+
+
 @pytest.mark.parametrize("value", ["--1", "1-", [1], "x", 1.0, True])
 def test_label_value_that_is_no_whole_number(tmp_path, value):
     describe(tmp_path, labels={"liver": value})
