@@ -146,8 +146,8 @@ def _in_folders(folder: Path, section: str, description: Mapping[str, Any]) -> l
         return _paired(_named(files), _named(maps), always=True)
     for images, labels in _FOLDERS[section]:
         if files := scans(folder / images):
-            maps = (volumes(folder / name) for name in (labels, *_LABEL_FOLDERS))
-            return _paired(_named(files), _named(next(filter(None, maps), [])))
+            filled = (found for name in (labels, *_LABEL_FOLDERS) if (found := volumes(folder / name)))
+            return _paired(_named(files), _named(next(filled, [])))
     return _below(folder) if section == "training" else []
 
 
