@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...transforms.geometry import CropPadInPlaned
-from ..reading import file_name
+from ..reading import check_resampling, file_name
 from .base import Volumes
 
 SIZE = 256
@@ -85,9 +85,13 @@ def resample(volume: MetaTensor, spacing: Sequence[float | None], fill: float = 
 
     Returns:
         ``(1, X', Y', Z')`` of the same type, sizes by ``resample_size``.
+
+    Raises:
+        InputError: too many voxels.
     """
     import itk
 
+    check_resampling(volume, [after or 0 for after in spacing])
     old = spacing_of(volume)
     new = [float(before if after is None else after) for before, after in zip(old, spacing, strict=True)]
     size = [

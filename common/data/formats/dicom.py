@@ -108,7 +108,10 @@ def read_dicom(path: Path) -> DicomFile:
 
 
 def pixel_values(file: DicomFile) -> np.ndarray:
-    """Return the rescaled values ``(columns, rows)`` of a file that is not compressed, as float64."""
+    """Return the rescaled values ``(columns, rows)`` of a file that is not compressed, as float64.
+
+    MONOCHROME1, whose lowest value is white, is inverted before, as ITK does.
+    """
     columns, rows = file.size
     signed, allocated = file.whole(0x00280103), file.whole(0x00280100)
     stored = file.whole(0x00280101, allocated)
@@ -116,6 +119,8 @@ def pixel_values(file: DicomFile) -> np.ndarray:
     dtype = np.dtype(f"{'>' if file.syntax == _BIG else '<'}{'i' if signed else 'u'}{allocated // 8}")
     values = np.frombuffer(file.pixels or b"", dtype, rows * columns).astype(dtype.newbyteorder("="))
     values = np.right_shift(np.left_shift(values, above), allocated - stored)  # other bits out, the sign carried on
+    if file.text(0x00280004) == "MONOCHROME1":
+        values = values.dtype.type(-1 if signed else 2**stored - 1) - values
     slope, intercept = file.rescale
     return values.reshape(rows, columns).T * np.float64(slope) + intercept
 

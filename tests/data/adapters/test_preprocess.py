@@ -101,3 +101,8 @@ def test_remap_refuses_unknown_values():
     np.testing.assert_array_equal(remap(label, {200: 1, 500: 2}, "X").ravel(), [0, 1, 2])
     with pytest.raises(InputError, match="label value 500 found; X has 200"):
         remap(label, {200: 1}, "X")
+
+
+def test_resampling_that_asks_for_too_much_is_refused_before():
+    with pytest.raises(InputError, match="voxels after resampling"):
+        resample(volume(np.ones((4, 5, 6)), (1e6, 1e6, 1.0)), (1.0, 1.0, None))
