@@ -58,7 +58,12 @@ def seeded() -> None:
 
 @pytest.fixture
 def own_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the `scripts` of the bundle before: a process that is no test has one bundle."""
+    """Forget the `scripts` of the bundle before."""
+    forget_scripts(monkeypatch)
+
+
+def forget_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test load another bundle than those before: a process that is no test has one."""
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not (Path(entry) / "configs").is_dir()])
     for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, name)

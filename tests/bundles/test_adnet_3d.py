@@ -66,7 +66,7 @@ def test_training_and_inference_overlays_name_one_network():
     keys = [key for key in train if key in inference]
     assert {"network_def#encoder", "pool_at", "patch_size", "encoder_layers", "support_slices"} <= set(keys)
     assert {key: train[key] for key in keys} == {key: inference[key] for key in keys}
-    assert {**train["validate#inferer"], "precision": "@precision"} == inference["inferer"]
+    assert {**train["validate#inferer"], "precision": "@precision", "refuse_unseen": True} == inference["inferer"]
 
 
 def test_published_settings():

@@ -39,8 +39,8 @@ def test_training_configurations(dataset, tmp_path, bundle, overlay):
     places = {name: str(tmp_path / name) for name in ("ckpt_dir", "output_dir", "cache_dir")}
     settings = {**SMALL_TRAINING[bundle], **places, "dataset_dir": str(dataset), "challenge": None}
     if overlay == "finetune":
-        settings["pretrained"] = str(tmp_path / "model.pt")
         network = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("network")
+        settings["pretrained"] = str(tmp_path / "model.pt")
         torch.save(network.state_dict(), settings["pretrained"])
     workflow = bundle_workflow(
         ROOT / bundle, ["train", *BEHIND.get(overlay, []), *([overlay] if overlay else [])], **settings

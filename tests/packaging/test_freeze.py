@@ -205,7 +205,7 @@ def test_mistakes_are_named_and_leave_the_old_file(case, changes, message, tmp_p
     before.write_text("of yesterday")
     places = {key: str(tmp_path / value) for key, value in changes.items() if key in ("checkpoint", "bundle")}
     with pytest.raises((InputError, FileNotFoundError), match=message):
-        freeze(**{**arguments, "output": before, **changes, **places})
+        freeze(**{**arguments, "output": before, "overwrite": True, **changes, **places})
     assert before.read_text() == "of yesterday"
     assert list(before.parent.iterdir()) == [before]
 

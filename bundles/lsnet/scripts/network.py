@@ -111,7 +111,8 @@ def grid_cells(size: list[int], fraction: float, overlap: float, like: Tensor, g
 
 def _axis_cells(length: int, fraction: float, overlap: float, like: Tensor, grid_size: int = 0) -> Tensor:
     """Coverage ``(cells, length)`` along one axis."""
-    side = min(length, max(1, int(fraction * (grid_size or length) + 0.5)))
+    reference = grid_size if grid_size > 0 else length
+    side = min(length, max(1, int(fraction * reference + 0.5)))
     stride = max(1, int(side * (1.0 - overlap) + 0.5))
     # Where the stride does not divide, the last cell moves back to the border: the paper's 64 features divide.
     count = -((side - length) // stride) + 1
