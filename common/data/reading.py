@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _LARGEST_FLOAT = 2**24  # whole numbers up to here are exact in float32
+_SAME_PLACE = 0.1  # of a voxel that a corner of scan and label map may lie apart, from rounding in headers
 _NEARLY = 1e-3  # what a whole number may lose on its way through a float
 
 
@@ -172,12 +173,15 @@ def to_grid(label: MetaTensor, image: MetaTensor) -> MetaTensor:
         turned = turn(label)
     if turned.shape != image.shape:
         raise _other_grid(name, tuple(label.shape[1:]), image)
-    difference = float((turned.affine - image.affine).abs().max())
-    if difference > 1e-2:
+    corners = torch.cartesian_prod(*(torch.tensor([0.0, size - 1]) for size in image.shape[1:]))
+    places = torch.cat([corners, torch.ones(len(corners), 1)], dim=1).double()
+    distance = float((places @ (turned.affine - image.affine).double().T).norm(dim=1).max())
+    if not distance <= _SAME_PLACE * float(image.pixdim.min()):
         raise InputError(
-            f"{name}: label affine differs from that of {file_name(image)} by up to {difference:.3g} mm; "
+            f"{name}: label affine differs from that of {file_name(image)} by up to {distance:.3g} mm; "
             "copy the image's geometry or resample the label map"
         )
+    turned.affine = image.affine  # or rounding would give them different sizes once they are resampled
     return turned
 
 

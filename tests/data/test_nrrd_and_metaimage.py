@@ -92,6 +92,8 @@ def test_nrrd_spaces(tmp_path, fields, diagonal):
         ({"encoding": "bzip2"}, "truncated or damaged"),
         ({"space directions": "(1,0,0) (2,0,0) (0,0,3)"}, "not invertible"),
         ({"space directions": "(1,0,0) (nan,2,0) (0,0,3)"}, "space directions is"),
+        ({"space": "right-posterior-superior"}, "its space is 'right-posterior-superior'"),
+        ({"space": "right-anterior-superior-time"}, "its space is"),
         ({"byte skip": "-5"}, "byte skip -5"),
         ({"data file": "../a.raw"}, "copy this file beside the header"),
         ({"data file": "/dev/zero"}, "copy this file beside the header"),

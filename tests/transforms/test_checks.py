@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from common.data.reading import to_grid
 from common.errors import InputError
 from common.transforms import LoadScansd
 from tests.dicom.writer import rotation
@@ -64,6 +65,15 @@ def test_flipped_and_permuted_label_maps_come_back_to_the_image(degrees):
 def test_label_maps_on_another_grid_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         check(np.ones(SHAPE, np.float32), change(oblique(0, 0, 0)), oblique(0, 0, 0))
+
+
+def test_rounding_in_headers_counts_where_it_adds_up():
+    image = MetaTensor(torch.zeros(1, 400, 4, 3), torch.diag(torch.tensor([0.7, 0.7, 5, 1.0])).double())
+    label = MetaTensor(torch.zeros(1, 400, 4, 3), torch.diag(torch.tensor([0.7001, 0.7, 5.01, 1.0])).double())
+    assert torch.equal(to_grid(label, image).affine, image.affine)
+    label.affine[0, 0] = 0.705
+    with pytest.raises(InputError, match=r"label affine differs from that of .* by up to 2 mm"):
+        to_grid(label, image)
 
 
 def test_another_shape_is_refused():

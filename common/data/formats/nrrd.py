@@ -1,6 +1,6 @@
 """NRRD files with attached (.nrrd) or detached (.nhdr) header.
 
-Definition: https://teem.sourceforge.net/nrrd/format.html. Spaces other than LPS, RAS and LAS count as LPS, as in ITK.
+Definition: https://teem.sourceforge.net/nrrd/format.html. As in ITK, spaces that name no sides of the patient are LPS.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ _TYPES = {
 }
 _CODES = {name: code for code, names in _TYPES.items() for name in names}
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
-_TO_RAS = {"ras": (1, 1), "right-anterior-superior": (1, 1), "las": (-1, 1), "left-anterior-superior": (-1, 1)}
+_TO_RAS = {
+    **dict.fromkeys(("ras", "right-anterior-superior"), (1, 1)),
+    **dict.fromkeys(("las", "left-anterior-superior"), (-1, 1)),
+    **dict.fromkeys(("", "lps", "left-posterior-superior"), (-1, -1)),
+    **dict.fromkeys(("scanner-xyz", "3d-right-handed", "3d-left-handed"), (-1, -1)),
+}
 
 
 def read_nrrd(path: Path) -> Header:
@@ -111,7 +116,10 @@ def _affine(path: Path, fields: Mapping[str, str], directions: list[str]) -> np.
     units = re.findall(r'"([^"]*)"', fields.get("space units", ""))
     if len(units) == 3:
         affine[:3] *= np.array([[MILLIMETRES.get(unit.lower(), 1.0)] for unit in units])
-    affine[:2] *= np.array(_TO_RAS.get(fields.get("space", "").lower(), (-1, -1)))[:, None]
+    space = fields.get("space", "").lower()
+    if space not in _TO_RAS:
+        raise InputError(f"{path}: its space is {space[:60]!r}; export it again in left-posterior-superior")
+    affine[:2] *= np.array(_TO_RAS[space])[:, None]
     return affine
 
 
