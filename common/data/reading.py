@@ -28,6 +28,7 @@ __all__ = [
     "check_scan",
     "extension",
     "file_name",
+    "holds_its_voxels",
     "nifti_header",
     "read_label",
     "read_scan",
@@ -85,6 +86,16 @@ def scan_shape(path: str | Path) -> tuple[int, int, int] | None:
     """
     path = _existing(path)
     return None if path.is_dir() else read_header(path).shape
+
+
+def holds_its_voxels(path: str | Path) -> bool:
+    """Tell whether the voxels lie in the file itself, not in another one that its header names.
+
+    Raises:
+        InputError: no such file, or a header that cannot be used.
+    """
+    path = _existing(path)
+    return path.is_dir() or read_header(path).data == path
 
 
 def stem(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.transforms import MapTransform
 
-from ..data.reading import read_label, scan_shape
+from ..data.reading import holds_its_voxels, read_label, scan_shape
 from ..errors import InputError
 from ..monai_label import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
 from .requests import checked_request, listed, organ_name, organ_value, support_names
@@ -66,6 +66,8 @@ class StudySupportd(MapTransform):
 def _query(store: Any, image: Any) -> Study:
     """Return the scan to be segmented, its label still to be found; a request may name any path."""
     study = query_study(store, image) if isinstance(image, str) else None
+    if study is None and is_upload(image):
+        _check_upload("image", image)
     if study is None and (is_upload(image) or is_session(image)):
         study = Study(Path(image).name, image, "")
     if study is None:
@@ -77,11 +79,18 @@ def _query(store: Any, image: Any) -> Study:
 def _with_mask(store: Any, asked: list[str], query: Study, mask: Any) -> Study:
     if not is_upload(mask):
         raise InputError("label: send the mask as a file with the request, not as a path")
+    _check_upload("label", mask)
     if len(asked) > 1:
         raise InputError(f"one mask was sent with {len(asked)} studies as support; name the one it is drawn on")
     if asked:
         return _readable(Study(asked[0], str(store.get_image_uri(asked[0])), mask))
     return _readable(replace(query, label=mask))
+
+
+def _check_upload(key: str, path: str) -> None:
+    """Refuse a file that names another one of the server's temporary folder as that of its voxels."""
+    if not holds_its_voxels(path):
+        raise InputError(f"{key}: the file that was sent holds no voxels but another file's name; send one file")
 
 
 def _named(store: Any, asked: list[str]) -> list[Study]:

@@ -159,6 +159,13 @@ def test_a_file_is_an_upload_only_while_the_server_answers_with_it(server, tmp_p
             names["run_inference"](StudySupportd(keys="image"), {**request, **changed}, path, mask)
     with pytest.raises(InputError, match="no study sent.nii.gz on"):
         StudySupportd(keys="image")(request)
+    (tmp_path / "away/another.raw").write_bytes(bytes(60))
+    fields = "type: uint8\ndimension: 3\nsizes: 3 4 5\nencoding: raw\ndata file: another.raw\n\n"
+    (tmp_path / "away/sent.nrrd").write_text(f"NRRD0004\n{fields}")
+    reaching = str(tmp_path / "away/sent.nrrd")
+    for key, files in (("image", (reaching, mask)), ("label", (path, reaching))):
+        with pytest.raises(InputError, match=f"{key}: the file that was sent holds no voxels but another"):
+            names["run_inference"](StudySupportd(keys="image"), {**request, key: reaching}, *files)
 
 
 def test_ids_with_commas_and_dollars():
