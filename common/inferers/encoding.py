@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..networks import FewShotSegmenter
 from ..networks.layout import is_convolution, prefer_channels_last
@@ -63,18 +64,49 @@ class Encoding:
 
 
 def fold(encoder: nn.Module) -> nn.Module:
-    """Copy an encoder with BatchNorm folded into its convolutions, which then prefer channels last.
+    """Copy an encoder with BatchNorm folded into the convolution before it; convolutions then prefer channels last.
+
+    Which ones belong together is taken from the order of the modules and proven on an image. (Tracing the forward pass
+    would tell too, but torch's tracer changes every module of the process meanwhile, also those of other threads.)
 
     Args:
         encoder: in evaluation mode; maps images ``(N, 1, *S)`` to features ``(N, F, *s)``.
 
     Raises:
-        Exception: of any kind, where the forward pass cannot be followed, because it depends on its input or is
-            compiled.
+        ValueError: the copy computes something else.
     """
-    folded = fuse(encoder)
+    folded = copy.deepcopy(encoder)
+    before: nn.Module | None = None
+    for name, module in list(folded.named_modules()):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and before is not None:
+            _fold_into(before, module)
+            parent, _, child = name.rpartition(".")
+            setattr(folded.get_submodule(parent), child, nn.Identity())
+        if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
+            before = module if is_convolution(module) else None
+    if not _alike(encoder, folded):
+        raise ValueError("normalisation does not follow its convolution")
     prefer_channels_last(folded)
     return folded
+
+
+def _fold_into(convolution: Any, norm: Any) -> None:
+    """Give a convolution the weights that it has together with the BatchNorm behind it."""
+    weight, bias = fuse_conv_bn_weights(
+        convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    convolution.weight, convolution.bias = weight, bias
+
+
+def _alike(one: nn.Module, other: nn.Module) -> bool:
+    weight: Any = next((m.weight for m in one.modules() if is_convolution(m)), None)
+    if weight is None:
+        return True
+    size = (32,) * (weight.ndim - 2)
+    image = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0)).to(weight)
+    with torch.no_grad():
+        features, folded = one(image), other(image)
+    return bool((features - folded).abs().max() <= 1e-3 * features.abs().max())
 
 
 def _bfloat16_encoder(encoder: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -99,7 +131,7 @@ def _fold_if_possible(encoder: nn.Module) -> nn.Module | None:
     """Fold an encoder; None if that cannot be, or if layers other than convolutions have weights of their own."""
     try:
         folded = fold(encoder)
-    except Exception as error:  # whatever a forward pass does that tracing cannot follow
+    except Exception as error:  # whatever copies or forward passes of other kinds of modules do
         logger.info("the encoder cannot be folded, bfloat16 by autocast instead: %s", error)
         return None
     weighted = [module for module in folded.modules() if next(module.parameters(recurse=False), None) is not None]

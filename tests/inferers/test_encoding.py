@@ -7,7 +7,7 @@ from torch import nn
 from common.errors import InputError
 from common.inferers import FewShotInferer, FewShotVolumeInferer, encoding
 from common.inferers.encoding import Encoding
-from common.networks import FewShotSegmenter, ResNetEncoder, UNet3DEncoder
+from common.networks import CANetEncoder, FewShotSegmenter, ResNetEncoder, UNet3DEncoder
 
 IMAGES = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -55,6 +55,37 @@ def test_normalisation_is_folded_and_the_network_left_as_it_was(segmenter):
     assert nn.Conv2d in kinds and nn.BatchNorm2d not in kinds
 
 
+@pytest.mark.parametrize("encoder", [ResNetEncoder(50, 8), CANetEncoder(18, 8), UNet3DEncoder(8, (4, 8))])
+def test_folding_changes_no_feature(encoder):
+    images = torch.rand(2, 1, *[40] * (3 if isinstance(encoder, UNet3DEncoder) else 2))
+    encoder.train()(images)
+    folded = encoding.fold(encoder.eval())
+    assert not [module for module in folded.modules() if "BatchNorm" in type(module).__name__]
+    torch.testing.assert_close(folded(images), encoder(images), atol=1e-4, rtol=1e-3)
+
+
+def test_normalisation_before_its_convolution_is_not_folded():
+    encoder = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3)).eval()
+    encoder[2].running_mean.fill_(0.5)
+    with pytest.raises(ValueError, match="does not follow its convolution"):
+        encoding.fold(encoder)
+
+
+def test_folding_leaves_other_threads_alone(segmenter):
+    """The next scan is resampled, by modules of MONAI's, while an encoder is folded."""
+    call = nn.Module.__call__
+    seen = set()
+
+    class Watching(nn.Module):
+        def forward(self, image):
+            seen.add(nn.Module.__call__)
+            return image
+
+    encoder = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), Watching()).eval()
+    encoding.fold(encoder)
+    assert seen == {call}
+
+
 def test_new_weights_are_used(segmenter):
     encode = Encoding("bfloat16")
     first = encode(segmenter, IMAGES)
@@ -65,20 +96,21 @@ def test_new_weights_are_used(segmenter):
     assert not torch.equal(encode(segmenter, IMAGES), 2 * first)
 
 
-class Branching(nn.Module):
-    """Its way depends on the image, so that nothing can be folded; notes the type it computed in."""
+class Weighted(nn.Module):
+    """Not only convolutions have weights, so that it is not folded; notes the type it computed in."""
 
     def __init__(self):
         super().__init__()
         self.convolution = nn.Conv2d(1, 2, 3, padding=1)
+        self.activation = nn.PReLU()
 
     def forward(self, image):
         self.features = self.convolution(image if image.sum() > 0 else -image)
-        return self.features
+        return self.activation(self.features)
 
 
 def test_an_encoder_that_cannot_be_folded_runs_in_bfloat16_all_the_same():
-    network = FewShotSegmenter(Branching()).eval()
+    network = FewShotSegmenter(Weighted()).eval()
     assert Encoding("bfloat16")(network, IMAGES).dtype == torch.float32
     assert network.encoder.features.dtype == torch.bfloat16
 
