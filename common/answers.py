@@ -34,9 +34,10 @@ def name_answers(
         The queries with ``answer``, the path of the results without ending, and ``mark``, of the command.
 
     Raises:
-        InputError: a scan is named twice, or is no series though a DICOM-SEG is asked for; a result would replace an
-            input, or a file that this command did not make.
+        InputError: the folder cannot be written to; a scan is named twice, or is no series though a DICOM-SEG is asked
+            for; a result would replace an input, or a file that this command did not make.
     """
+    _check_folder(Path(os.path.abspath(output_dir)))
     images = [str(query["image"]) for query in queries]
     named = []
     if any(ending.endswith(".dcm") for ending in endings):
@@ -52,6 +53,14 @@ def name_answers(
                 check_output(answer + ending, mark, [*images, *support], overwrite)
         named.append({**query, "answer": answer, "mark": mark})
     return named
+
+
+def _check_folder(folder: Path) -> None:
+    existing = next(part for part in (folder, *folder.parents) if part.exists())
+    if not existing.is_dir():
+        raise InputError(f"output_dir {folder}: {existing} is a file; choose another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"output_dir {folder}: {existing} may not be written to; choose another folder")
 
 
 def names_apart(paths: Sequence[str]) -> list[str]:

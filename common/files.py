@@ -190,7 +190,8 @@ def _concerns(error: OSError, draft: Path, path: Path) -> bool:
     if error.errno in _FULL or error.filename is None:
         return True
     place = Path(os.fsdecode(error.filename))
-    return place.is_relative_to(draft) or path.is_relative_to(place)
+    hidden = _HIDDEN.match(place.name) and place.parent == path.parent  # it could not even be made
+    return bool(hidden) or place.is_relative_to(draft) or path.is_relative_to(place)
 
 
 def _explained(error: OSError, path: Path) -> WriteError:

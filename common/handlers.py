@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,18 +24,27 @@ __all__ = ["BackgroundPostprocessing", "BestWeights", "MistakesPass", "TrainingS
 
 
 class MistakesPass:
-    """Let a person's mistake, or Ctrl-C, pass an engine without the traceback that ``StatsHandler`` logs.
+    """Let a person's mistake, or Ctrl-C, pass an engine without what the engine and ``StatsHandler`` log of it.
 
     Goes before ``StatsHandler``: of the handlers of an error the first that raises is the last to be called.
     """
 
     def attach(self, engine: Engine) -> None:
         """Add to a trainer or evaluator."""
+        engine.logger.addFilter(_tells_more_than_the_error)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._pass)
 
     def _pass(self, error: BaseException) -> None:
-        if isinstance(error, KeyboardInterrupt | SystemExit) or user_mistake(error) is not None:
+        if _will_be_told(error):
             raise error
+
+
+def _tells_more_than_the_error(record: logging.LogRecord) -> bool:
+    return not (_will_be_told(sys.exc_info()[1]) and "terminating due to exception" in record.getMessage())
+
+
+def _will_be_told(error: BaseException | None) -> bool:
+    return isinstance(error, KeyboardInterrupt | SystemExit) or user_mistake(error) is not None
 
 
 class WeightsLoader:

@@ -16,7 +16,7 @@ import yaml
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
-from .allowed import ALLOWED, fault
+from .allowed import ALLOWED, FLAG, fault
 from .errors import InputError, one_line, root_cause
 
 # MONAI's own: metadata, and the settings of its experiment tracking.
@@ -26,6 +26,8 @@ _MONAI = {"_meta_", *DEFAULT_MLFLOW_SETTINGS["configs"]}
 def check_settings(parser: ConfigParser, configs: Path) -> None:
     """Refuse a configuration with an id that nothing knows, or a value that does not fit its id.
 
+    The words ``true`` and ``false``, which MONAI's runner hands on as texts, become flags.
+
     Args:
         parser: configuration, overlays and overrides merged.
         configs: folder of the bundle's configurations, which say what ids there are.
@@ -34,6 +36,7 @@ def check_settings(parser: ConfigParser, configs: Path) -> None:
         InputError: names every wrong id with the nearest that exists, or every wrong value with what is allowed.
     """
     ids = {name for name, _ in _walk(parser.get())}
+    _read_flags(parser, ids)
     faults = [*_unknown_ids(parser, ids, configs), *_missing_ids(parser, ids)] or list(_wrong_values(parser, ids))
     if faults:
         raise InputError("; ".join(faults))
@@ -98,6 +101,13 @@ def _missing_ids(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
                 pending.append(name)
             else:
                 yield f"{name} is referred to, and this configuration has none{_nearest(name, list(ids))}"
+
+
+def _read_flags(parser: ConfigParser, ids: set[str]) -> None:
+    for name in ids & {name for name, rule in ALLOWED.items() if rule is FLAG}:
+        word = str(parser[name]).lower()
+        if isinstance(parser[name], str) and word in ("true", "false"):
+            parser[name] = word == "true"
 
 
 def _wrong_values(parser: ConfigParser, ids: set[str]) -> Iterator[str]:

@@ -213,3 +213,12 @@ def test_processes_that_write_side_by_side_leave_each_other_alone(tmp_path: Path
                 os._exit(1)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]
+
+
+def test_a_folder_that_nothing_can_be_written_to_is_named(tmp_path, monkeypatch):
+    def refuse(path, exist_ok=True):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(WriteError, match="a.json: not written: Permission denied; choose a folder"):
+        write_json(tmp_path / "a.json", {})

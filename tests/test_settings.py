@@ -218,6 +218,16 @@ def test_monais_runner_ends_with_one_line_and_writes_nothing(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_flags_may_be_words_as_monais_runner_hands_them_on(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "adnet"))
+    places = {"image": str(tmp_path / "no.nii.gz"), "support_image": "a.nii.gz", "support_label": "b.nii.gz"}
+    places |= {"output_dir": str(tmp_path / "out"), "confidence": "true", "dicom_seg": "False", "overwrite": "TRUE"}
+    with pytest.raises(SystemExit, match="^error: .*no file"):
+        run(config_file=str(ROOT / "adnet" / "configs" / "inference.yaml"), **places)
+    with pytest.raises(SystemExit, match="^error: confidence is 'yes'; it takes true or false"):
+        run(config_file=str(ROOT / "adnet" / "configs" / "inference.yaml"), **{**places, "confidence": "yes"})
+
+
 def test_the_run_list_of_every_configuration_begins_with_the_check():
     runs = [document.content["run"] for document in DOCUMENTS if "run" in document.content]
     assert len(runs) >= 4 * len(BUNDLES) and all(steps[0] == "$@check()" for steps in runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from .drawn import LOST
 from .warnings import warn_if_unlike
 
 logger = logging.getLogger(__name__)
+
+MOST_ORGANS = 256  # of a label map; a scan has more values
 
 
 class LoadSupportd(MapTransform):
@@ -85,6 +88,9 @@ class LoadSupportd(MapTransform):
                 f"{len(images)} support scans and {len(label_maps)} support label maps given; "
                 "name at least one scan and one label map for each: --support_image SCAN --support_label MAP"
             )
+        for image, label_map in zip(images, label_maps, strict=True):
+            if os.path.exists(image) and os.path.exists(label_map) and os.path.samefile(image, label_map):
+                raise InputError(f"{label_map}: given as support scan and as its label map; give the map drawn on it")
         return [self._prepare({"image": i, "label": m}) for i, m in zip(images, label_maps, strict=True)]
 
     def _support(self, loaded: list[dict[str, Any]], values: list[int] | None) -> dict[str, Any]:
@@ -117,8 +123,11 @@ class LoadSupportd(MapTransform):
         if found.numel() == 0:
             raise InputError(f"{names}: the support label map is empty; draw the organ on at least one slice")
         if self.organs is None:
+            if found.numel() > MOST_ORGANS:
+                raise InputError(f"{names}: {found.numel()} label values found; if it is no scan, list organs")
             return found
         absent = sorted(set(self.organs) - set(found.tolist()))
         if absent:
-            raise InputError(f"{names}: label values {absent} are not there; it holds {found.tolist()}")
+            listed = ", ".join(map(str, found[:20].tolist())) + (", ..." if found.numel() > 20 else "")
+            raise InputError(f"{names}: label values {absent} are not there; it holds [{listed}]")
         return torch.tensor(sorted(self.organs), dtype=found.dtype)

@@ -202,3 +202,22 @@ def test_dataset_that_is_not_there(bundle_root, tmp_path):
         guard(bundle_workflow(bundle_root("adnet"), ["train"], dataset_dir=str(tmp_path / "nowhere")).run)
 
     assert "nowhere is not a folder" in refused(run)
+
+
+def test_a_scan_is_not_its_own_label_map(segment, dataset, tmp_path):
+    image = str(dataset / "imagesTr/case_3.nii.gz")
+    assert "given as support scan and as its label map" in refused(segment, support_label=image)
+    other = save(tmp_path / "other.nii.gz", np.arange(64 * 60 * 6, dtype=np.float32).reshape(64, 60, 6) % 300)
+    assert "299 label values found; if it is no scan, list organs" in refused(segment, support_label=other)
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_any_work(segment, tmp_path):
+    (tmp_path / "file").touch()
+    message = refused(segment, output_dir=str(tmp_path / "file" / "out"))
+    assert f"output_dir {tmp_path / 'file' / 'out'}: {tmp_path / 'file'} is a file" in message
+
+
+def test_a_mistake_is_said_once(segment, tmp_path, caplog):
+    message = refused(segment, organs=[1, 3])
+    assert "label values [3]" in message
+    assert "terminating" not in caplog.text and "label values" not in caplog.text
