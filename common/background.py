@@ -11,6 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
+from weakref import WeakSet
+
+_asked: WeakSet[Future[Any]] = WeakSet()
 
 
 def in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -20,7 +23,16 @@ def in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         function: what to call.
         arguments: for it.
     """
-    return _thread(os.getpid()).submit(function, *arguments)
+    future = _thread(os.getpid()).submit(function, *arguments)
+    _asked.add(future)
+    return future
+
+
+def abandon() -> bool:
+    """Drop what has not begun, and tell whether something is still being done: Python would wait for it at its end."""
+    _thread(os.getpid()).shutdown(wait=False, cancel_futures=True)
+    _thread.cache_clear()
+    return any(future.running() for future in _asked)
 
 
 @cache

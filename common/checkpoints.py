@@ -33,9 +33,11 @@ def read_checkpoint(path: str | Path, verify: bool = True) -> Any:
 
     Raises:
         FileNotFoundError: no such file.
-        InputError: the file is damaged or something else.
+        InputError: the file is a folder, damaged or something else.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the file of weights inside of it, such as model.pt")
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; train first, or give the path of a model.pt")
     try:

@@ -7,9 +7,9 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-from .stopping import Terminated, end_processes, stoppable
+from .stopping import Terminated, end_processes, ignore_signals, leave, stoppable
 
 DEBUG = "FEWSHOT_DEBUG"  # environment variable: 1 prints tracebacks
 
@@ -72,14 +72,12 @@ def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     try:
         with stoppable():
-            return step(*args, **kwargs)
-    except KeyboardInterrupt as stop:
-        if in_server():
-            raise
-        end_processes()
-        name, status = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
-        print(f"stopped by {name}", file=sys.stderr, flush=True)
-        raise SystemExit(status) from stop
+            try:
+                return step(*args, **kwargs)
+            except KeyboardInterrupt as stop:
+                if in_server():
+                    raise
+                _stop(stop)
     except Exception as error:
         mistake = user_mistake(error)
         if in_server():
@@ -89,6 +87,15 @@ def guard(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if os.environ.get(DEBUG, "") not in ("", "0"):
             traceback.print_exception(error)
         raise SystemExit(_internal(error) if mistake is None else f"error: {one_line(mistake)}") from error
+
+
+def _stop(stop: KeyboardInterrupt) -> NoReturn:
+    ignore_signals()  # of a second one Python would make a traceback
+    end_processes()
+    name, status = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+    print(f"stopped by {name}", file=sys.stderr, flush=True)
+    leave(status)
+    raise SystemExit(status) from stop
 
 
 def user_mistake(error: BaseException | None) -> Exception | None:
@@ -112,7 +119,8 @@ def root_cause(error: BaseException) -> BaseException:
 def one_line(error: BaseException) -> str:
     """Return an error's message with line breaks and runs of blanks folded; a bare missing file gets its fix."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:
-        return f"no file {error.filename}; check the path, and for a checkpoint train first"
+        hint = ", and for a checkpoint train first" if str(error.filename).endswith(".pt") else ""
+        return f"no file {error.filename}; check the path{hint}"
     return " ".join(str(error).split())
 
 

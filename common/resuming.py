@@ -138,6 +138,7 @@ class TrainingState:
 
     def _newest(self, max_epochs: int | None) -> tuple[Path, dict[str, Any]]:
         """Read the newest checkpoint of this training, and note which files are of it."""
+        check_resumable(self.save_dir)
         found: tuple[Path, dict[str, Any]] | None = None
         others: list[str] = []
         self._kept, self._stale = [], []
@@ -162,8 +163,7 @@ class TrainingState:
             return found
         if others:
             raise InputError(f"{others[0]}; use its settings, or another ckpt_dir, or begin anew without resume")
-        fix = "all are damaged: begin anew with --restart" if self._stale else "drop --resume or check ckpt_dir"
-        raise InputError(f"{self.save_dir}: no {_PATTERN} to resume from; {fix}")
+        raise InputError(f"{self.save_dir}: no {_PATTERN} to resume from; all are damaged: begin anew with --restart")
 
     def _keep_kind_of_update(self) -> None:
         """Undo that a checkpoint brings how its run computed, not just what: fused or not, and in which order."""
@@ -210,6 +210,32 @@ class TrainingState:
         write_json(self.save_dir / _RECORD, {"finished": finished, **self._identity})
 
 
+def make_folder(folder: Path, setting: str) -> None:
+    """Make a folder where it is missing.
+
+    Args:
+        folder: the folder.
+        setting: that names it, for the message.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{setting}: no folder {folder} can be made ({error.strerror}); choose another") from error
+
+
+def check_resumable(folder: Path) -> None:
+    """Refuse to resume in a folder without checkpoints; needs no data.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not checkpoints_in(folder):
+        raise InputError(f"{folder}: no {_PATTERN} to resume from; drop --resume or check ckpt_dir")
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
     """List the checkpoints of a folder, the newest last."""
     return sorted(folder.glob(_PATTERN), key=lambda path: int("0" + "".join(re.findall(r"=(\d+)\.pt$", path.name))))
@@ -231,7 +257,7 @@ def is_first() -> bool:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold a folder's lock, which the death of this process releases."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "ckpt_dir")
     with (folder / ".training.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,6 +49,10 @@ def calling_parser() -> ConfigParser | None:
 def _check(parser: ConfigParser) -> None:
     # The bundle's scripts lie beside its configurations, wherever bundle_root sends the results.
     check_settings(parser, Path(str(import_module("scripts").__file__)).parents[1] / "configs")
+    if parser.get("resume") is not None and parser.get_parsed_content("resume"):
+        from .resuming import check_resumable
+
+        check_resumable(Path(parser.get_parsed_content("ckpt_dir")))
 
 
 def _run(parser: ConfigParser, step: str) -> Any:

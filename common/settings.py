@@ -211,5 +211,5 @@ def _unknown(name: str, part: str, known: Iterable[str]) -> str:
 
 
 def _nearest(name: str, known: list[str], prefix: str = "") -> str:
-    found = get_close_matches(name, known, 1)
+    found = get_close_matches(name, known, 1, 0.7)
     return f"; did you mean {prefix}{found[0]}?" if found else ""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import multiprocessing
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+from .background import abandon
 
 PATIENCE = 10.0  # seconds in which a second signal is the same request: a terminal and a parent both send one
 MERCY = 60.0  # seconds that a process gets to save its state
@@ -93,6 +99,27 @@ def end_processes() -> None:
         _wait(program)
     for worker in multiprocessing.active_children():
         worker.join(MERCY)
+
+
+def ignore_signals() -> None:
+    """Ignore SIGINT and SIGTERM from now to the end of ``stoppable``, and when Python itself ends."""
+    if threading.current_thread() is threading.main_thread():
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_IGN)
+        atexit.unregister(ignore_signals)
+        atexit.register(ignore_signals)
+
+
+def leave(status: int) -> None:
+    """End this process at once where the background thread is at work: nobody wants what it does any more.
+
+    What it is writing is a draft, which the next writer removes. Where it is idle nothing happens.
+    """
+    if abandon():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _request(number: int, frame: FrameType | None) -> None:

@@ -87,6 +87,9 @@ def config_file(bundle: str | Path, name: str) -> Path:
     path = _find(bundle, name)
     if path is None:
         folder = Path(bundle).absolute() / "configs"
+        if not folder.is_dir():
+            lack = "it has no folder configs" if Path(bundle).is_dir() else "there is no such folder"
+            raise InputError(f"no bundle {bundle}: {lack}; give one such as bundles/adnet")
         known = ", ".join(sorted(found.stem for found in folder.rglob("*.yaml"))) or "none"
         raise InputError(f"no configuration {folder / name}.yaml; there are: {known}")
     return path

@@ -61,6 +61,8 @@ def test_what_is_no_checkpoint_of_this_network_is_named(network, tmp_path):
     path = tmp_path / "model.pt"
     with pytest.raises(FileNotFoundError, match=r"model\.pt; train first"):
         load_weights(network, path)
+    with pytest.raises(InputError, match=f"{tmp_path} is a folder; give the file of weights"):
+        load_weights(network, tmp_path)
     for content in (3, {}, [1], {"a": 1}):
         torch.save(content, path)
         with pytest.raises(InputError, match=r"model\.pt holds something else than one network's weights"):

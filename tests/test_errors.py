@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from common import cli
+from common.background import in_background
 from common.errors import DEBUG, InputError, guard
 from common.stopping import Terminated, end_processes, run_process, stoppable
 from common.workers import in_workers
@@ -83,6 +84,36 @@ def test_a_signal_ends_a_step_with_one_line(number, status, name, capsys):
     assert ended(step) == status
     assert capsys.readouterr().err == f"stopped by {name}\n"
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_nobody_waits_for_the_background_and_a_second_signal_is_no_traceback(number, status, tmp_path):
+    code = (
+        "import signal, sys, time; from common.background import in_background; from common.errors import guard\n"
+        "def work():\n"
+        "    futures = [in_background(time.sleep, 30) for _ in range(2)]; print('ready', flush=True); time.sleep(30)\n"
+        "guard(work)"
+    )
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT.parent}
+    with subprocess.Popen([sys.executable, "-c", code], **options) as program:
+        assert program.stdout.readline() == "ready\n"
+        start = time.monotonic()
+        program.send_signal(number)
+        program.send_signal(number)
+        _, errors = program.communicate(timeout=25)
+    name = {130: "Ctrl-C", 143: "SIGTERM"}[status]
+    assert (program.returncode, errors) == (status, f"stopped by {name}\n") and time.monotonic() - start < 20
+
+
+def test_a_stop_with_an_idle_background_leaves_it_usable():
+    assert in_background(len, "ab").result() == 2
+    assert ended(lambda: os.kill(os.getpid(), signal.SIGINT)) == 130
+    assert in_background(len, "abc").result() == 3
+
+
+def test_the_hint_to_train_is_for_weights_only():
+    assert ended(lambda: open("/nowhere/a.nii")) == "error: no file /nowhere/a.nii; check the path"  # noqa: SIM115
+    assert "train first" in ended(lambda: open("/nowhere/model.pt"))  # noqa: SIM115
 
 
 def test_a_second_signal_does_not_cut_the_saving_short():

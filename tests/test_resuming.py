@@ -112,6 +112,12 @@ def test_nothing_to_resume_from(tmp_path):
         Training(tmp_path, resume=True).run()
 
 
+def test_a_folder_of_checkpoints_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"ckpt_dir: no folder .*file/x can be made \(Not a directory\); choose"):
+        Training(tmp_path / "file/x").run()
+
+
 def test_a_checkpoint_of_other_settings_is_refused_by_name_and_both_values(tmp_path):
     settings = {"seed": 1, "train": {"loss": {"alignment": 1.0}}, "cache_dir": "a"}
     stop_at(Training(tmp_path, settings=settings), 15)

@@ -53,6 +53,7 @@ def test_an_unknown_id_is_refused_with_the_nearest(name, nearest):
 
 def test_what_resembles_nothing_is_refused_without_a_guess():
     assert refusal(zzz=1) == "zzz: this configuration has no zzz"
+    assert "did you mean" not in refusal(misspelt=1)
 
 
 def test_an_id_of_another_configuration_or_bundle_is_unknown():
@@ -245,6 +246,12 @@ def test_the_run_list_of_every_configuration_begins_with_the_check():
         ("crossval --task 99", "from 0 to 4"),
         ("crossval --folds 7", "folds are 0 to 4"),
         ("crossval --folds x", "whole numbers"),
+        ("crossval --folds 4-2", "got '4-2'"),
+        ("crossval --folds=-1", "got '-1'"),
+        ("crossval --folds 1,1", "got '1,1'"),
+        ("crossval --folds=", "got ''"),
+        ("crossval --data nowhere", "nowhere is not a folder: set"),
+        ("crossval --output /dev/null", "--output: no folder /dev/null can be made"),
         ("statistics --dataset-dir phantom --override image_size=0", "from 16 to 4096"),
         ("train --config nothing", "no configuration"),
     ],

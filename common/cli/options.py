@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -38,12 +39,14 @@ def split_names(config: str) -> list[str]:
 
 
 def read_folds(text: str) -> list[int]:
-    first, dash, last = text.partition("-")
-    return (
-        list(range(read_integers(first, "--folds")[0], read_integers(last, "--folds")[0] + 1))
-        if dash
-        else read_integers(text, "--folds")
-    )
+    folds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part.strip())
+        if found is not None:
+            folds += range(int(found[1]), int(found[2] or found[1]) + 1) or [-1]
+        if found is None or -1 in folds or len(set(folds)) < len(folds):
+            raise InputError(f"--folds takes whole numbers such as 0-4 or 0,3, each once, lower first; got {text!r}")
+    return folds
 
 
 def read_overrides(texts: list[str]) -> dict[str, Any]:

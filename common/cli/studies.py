@@ -35,7 +35,7 @@ def crossval(
 
     settings = {
         "dataset": dataset,
-        "folds": read_folds(folds) if folds else None,
+        "folds": None if folds is None else read_folds(folds),
         "repeats": repeats,
         "setting": setting,
         "seed": seed,
@@ -109,7 +109,9 @@ def _crossval(
 
     from ..evaluation.ablations import ablation_overlays
     from ..evaluation.engines import run_locally, run_on_ray, write_slurm
+    from ..evaluation.provenance import scans
     from ..evaluation.runs import Study, list_runs
+    from ..resuming import make_folder
     from ..settings import check_value
     from ..workflow import check_configuration
 
@@ -127,6 +129,9 @@ def _crossval(
         if task >= len(runs):
             raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")
         runs = [runs[task]]
+    if engine != "slurm":  # a SLURM script may be written elsewhere
+        scans(study, runs[0])
+        make_folder(study.output, "--output")
     if engine == "slurm":
         arguments = sys.argv[sys.argv.index("crossval") + 1 :]
         print(write_slurm(study.output, _without_engine(arguments), len(runs), study.processes))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InputError
 from .datalists import Item, SubjectId, exclude_subjects, natural_key, select_subjects
+
+logger = logging.getLogger(__name__)
 
 FOLDS = 5
 
@@ -97,7 +100,10 @@ def make_folds(subject_ids: Iterable[SubjectId], fold: int, folds: int = FOLDS) 
     """
     ordered: list[SubjectId] = sorted(subject_ids, key=natural_key)
     if not 2 <= folds <= len(ordered):
-        raise InputError(f"folds must be 2 to the number of subjects ({len(ordered)}), got {folds}")
+        raise InputError(
+            f"folds must be 2 to the number of subjects ({len(ordered)}), got {folds}: "
+            "add scans, or train on all of them with fold null"
+        )
     if not 0 <= fold < folds:
         raise InputError(f"fold must be 0 to {folds - 1}, got {fold}")
     size, rest = divmod(len(ordered), folds)
@@ -138,6 +144,11 @@ def split(
         chosen = make_folds(ids, fold, folds) if dataset is None else _published(ids, dataset, fold, support_rule)
         support = chosen.support if support is None else support
         queries = chosen.queries if queries is None else queries
+    elif fold is not None and support is None and queries is None:
+        logger.warning(
+            f"fold {fold}: no scan has a label map, so none could be scored; nothing is kept out, "
+            f"the training is on all scans ({len(datalist)})"
+        )
     support_items, query_items = select_subjects(datalist, support or []), select_subjects(datalist, queries or [])
     both = sorted({item["subject"] for item in support_items} & {item["subject"] for item in query_items})
     if both:

@@ -27,6 +27,8 @@ from .organs import SNOMED_CT, find_organ
 
 logger = logging.getLogger(__name__)
 
+_LOUD = {"pydicom": logging.ERROR, "highdicom": logging.WARNING}  # from which level on they may speak
+
 
 def need_dicom() -> None:
     """Check that the packages for writing are installed.
@@ -133,16 +135,17 @@ def _header(path: Path) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out pydicom's remarks on headers: ``complete`` looks for itself, and tells in one line."""
-    log = logging.getLogger("pydicom")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    """Leave out pydicom's and highdicom's remarks: ``complete`` looks for itself, and tells in one line."""
+    before = {log: log.level for log in map(logging.getLogger, _LOUD)}
+    for log, level in zip(before, _LOUD.values(), strict=True):
+        log.setLevel(level)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(before)
+        for log, level in before.items():
+            log.setLevel(level)
 
 
 def _as_file(series: str | Path, mark: str, *content: Any) -> bytes:

@@ -43,7 +43,7 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
             raise
     failed = [str(error) for future in futures if (error := future.exception()) is not None]
     if failed:
-        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {'; '.join(failed)}")
+        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {_each_once(failed)}")
     return [future.result() for future in futures]
 
 
@@ -86,8 +86,12 @@ def run_on_ray(
             ray.wait(tasks, num_returns=len(tasks), timeout=MERCY)
             raise
     if failed:
-        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {'; '.join(failed)}")
+        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {_each_once(failed)}")
     return results
+
+
+def _each_once(faults: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(faults))
 
 
 def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int = 1) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import load_datalist
+from ..data.datalists import Item
 from ..hashing import hash_files
 from ..workflow import config_file, merged_config
 from .runs import Run, Study
@@ -35,8 +36,7 @@ def provenance(study: Study, run: Run) -> dict[str, str]:
     """
     content = [merged_config(study.bundle, run.configs), run.overrides]
     data = hashlib.sha256()
-    chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
-    for item in load_datalist(study.data, **chosen):
+    for item in scans(study, run):
         for key in sorted({"image", "label"} & set(item)):
             data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
     return {
@@ -44,6 +44,16 @@ def provenance(study: Study, run: Run) -> dict[str, str]:
         "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
         "code_sha256": _hash_code(study.bundle),
     }
+
+
+def scans(study: Study, run: Run) -> list[Item]:
+    """List the scans of a run's dataset.
+
+    Raises:
+        InputError: no such dataset, or it cannot be used.
+    """
+    chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
+    return load_datalist(study.data, **chosen)
 
 
 def differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -59,10 +59,12 @@ def package(
         The packaged folder.
 
     Raises:
-        InputError: weights of another network or too large, an overlay that cannot be merged, ``output`` holds
-            something else under that name, or a file names a personal folder.
+        InputError: ``bundle`` is none, weights of another network or too large, an overlay that cannot be merged,
+            ``output`` holds something else under that name, or a file names a personal folder.
         FileNotFoundError: no checkpoint.
     """
+    if not (bundle / "configs" / "metadata.json").is_file():
+        raise InputError(f"{bundle} is no bundle: it has no configs/metadata.json")
     name = bundle.name if variant is None else f"{bundle.name}_{variant}"
     target = output / name
     put_back(target)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.data import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split
+from common.errors import InputError
 
 CHAOS = [1, 2, 3, 5, 8, 10, 13, 15, 19, 20, 21, 22, 31, 32, 33, 34, 36, 37, 38, 39]
 
@@ -53,6 +54,18 @@ def test_published_folds(dataset, fold):
     assert published_fold(dataset, fold) == Fold(queries, support)
     expected = LAST_RULE_FOLD_4[dataset] if fold == 4 else (queries, support)
     assert published_fold(dataset, fold, support_rule="last") == Fold(*expected)
+
+
+def test_a_line_tells_that_nothing_is_kept_out_of_unlabelled_scans(caplog):
+    scans = [{"image": f"{name}.nii", "subject": name} for name in ("a", "b")]
+    assert names_of(split(scans, 0)["train"]) == ["a", "b"]
+    assert "nothing is kept out, the training is on all scans (2)" in caplog.text
+    caplog.clear()
+    split(scans, None)
+    split(scans, 0, queries=["a"])
+    assert caplog.text == ""
+    with pytest.raises(InputError, match=r"subjects \(2\), got 5: add scans, or train on all of them with fold null"):
+        split(datalist_of(["a", "b"]), 0)
 
 
 @pytest.mark.parametrize(("dataset", "numbers", "train"), [("chaos", CHAOS, 15), ("mscmr", range(1, 36), 27)])

@@ -128,11 +128,13 @@ def test_highdicom_finds_each_segment_on_each_source_slice(series, tmp_path):
 @pytest.mark.parametrize(
     ("axes", "signs"), [((0, 1, 2), (1, -1, 1)), ((2, 0, 1), (-1, 1, -1))], ids=["flipped", "permuted"]
 )
-def test_label_map_in_another_orientation(series, tmp_path, axes, signs):
+def test_label_map_in_another_orientation(series, tmp_path, axes, signs, caplog):
+    caplog.set_level("INFO")
     path = save_label(tmp_path / "label.nii.gz", series, organs(), axes, signs)
     _, found = read_back(write_segmentation(series, path, tmp_path / "seg.dcm", NAMES, *FROM), series)
     assert np.array_equal(found > 0, organs() > 0)
     assert np.array_equal(found == 2, organs() == 4)
+    assert not [record for record in caplog.records if record.name.startswith("highdicom")]
 
 
 @pytest.fixture

@@ -197,6 +197,14 @@ def test_full_disk_while_caching(bundle_root, dataset, tmp_path, monkeypatch):
     assert written(tmp_path / "cache") == []
 
 
+def test_nothing_to_resume_from_is_seen_before_any_volume_is_prepared(bundle_root, dataset, tmp_path):
+    places = {name: str(tmp_path / name) for name in ("cache_dir", "ckpt_dir", "output_dir")}
+    settings = {**SMALL_TRAINING["adnet"], **places, "dataset_dir": str(dataset), "resume": True}
+    workflow = bundle_workflow(bundle_root("adnet"), ["train"], **settings)
+    assert "no checkpoint_iteration=*.pt to resume from" in refused(lambda: guard(workflow.run))
+    assert written(tmp_path) == []
+
+
 def test_dataset_that_is_not_there(bundle_root, tmp_path):
     def run():
         guard(bundle_workflow(bundle_root("adnet"), ["train"], dataset_dir=str(tmp_path / "nowhere")).run)

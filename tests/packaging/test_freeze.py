@@ -193,7 +193,7 @@ def test_label_values_without_a_dataset(case, tmp_path):
         ({"support_image": []}, "0 support scans and 1 support label maps"),
         ({"checkpoint": "other.pt"}, "checkpoint of another network"),
         ({"checkpoint": "nowhere.pt"}, "no file .*nowhere.pt"),
-        ({"bundle": "nowhere"}, "no configuration"),
+        ({"bundle": "nowhere"}, "no bundle .*nowhere: there is no such folder"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

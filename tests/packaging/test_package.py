@@ -15,6 +15,8 @@ import torch
 import yaml
 
 import common
+from common.errors import InputError
+from common.packaging.package import package as write_package
 from common.packaging.package import package_all
 from tests.e2e.packaged import BUNDLES, TRAINED_WITH, copy_with_tiny_overlay
 from tests.e2e.packaged import package as run_package
@@ -45,6 +47,13 @@ def test_the_file_list_is_complete_and_true(folder):
     assert not any(path.is_symlink() for path in folder.rglob("*"))
     assert {"LICENSE", "models/model.pt", "configs/metadata.json", "docs/README.md"} <= set(listed)
     assert not [name for name in listed if "packaging" in name or name.endswith("cli.py") or "__pycache__" in name]
+
+
+def test_a_folder_that_is_no_bundle_is_refused_and_leaves_nothing(tmp_path):
+    (tmp_path / "cases").mkdir()
+    with pytest.raises(InputError, match=r"cases is no bundle: it has no configs/metadata\.json"):
+        write_package(tmp_path / "cases", tmp_path / "dist")
+    assert [path.name for path in tmp_path.iterdir()] == ["cases"]
 
 
 def test_the_archive_holds_the_folder(folder):
