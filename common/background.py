@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 _asked: WeakSet[Future[Any]] = WeakSet()
+os.register_at_fork(after_in_child=_asked.clear)
 
 
 def in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:

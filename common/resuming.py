@@ -211,11 +211,7 @@ class TrainingState:
 
 
 def make_folder(folder: Path, setting: str) -> None:
-    """Make a folder where it is missing.
-
-    Args:
-        folder: the folder.
-        setting: that names it, for the message.
+    """Make a folder where it is missing; ``setting`` names it in the message.
 
     Raises:
         InputError: it cannot be made.
