@@ -34,6 +34,23 @@ def kill_at_random(command: Command, longest: float, seed: int) -> bool:
     return _wait(child) == -signal.SIGKILL
 
 
+def kills_at_random(command: Command, count: int = 20) -> Iterator[int]:
+    """Run a command to its end, then kill it ``count`` times at random instants; yields after each try, also in vain.
+
+    The command is run once more than is yielded, first of all.
+    """
+    start = time.monotonic()
+    assert finish(command) == 0
+    longest = time.monotonic() - start
+    killed = 0
+    for seed in range(10 * count):
+        killed += kill_at_random(command, longest, seed)
+        yield seed
+        if killed == count:
+            return
+    pytest.fail(f"only {killed} of {10 * count} tries came before the end of the command")
+
+
 def kill_when(command: Command, folder: Path, pattern: str, delay: float = 0.0, timeout: float = 120) -> bool:
     """Kill a command ``delay`` seconds after a new path that fits the pattern appears anywhere below the folder.
 

@@ -16,7 +16,7 @@ from common.files import WriteError, write_state
 from common.packaging.package import package
 from common.workflow import bundle_workflow
 from tests.dicom.writer import SHAPE, values, write_series
-from tests.durability import count_moments, finish, kill_at_moment, kill_at_random
+from tests.durability import count_moments, finish, kill_at_moment, kills_at_random
 from tests.e2e.tiny import SMALL, save, scan
 
 RESULTS = [f"{name}_{kind}.nii.gz" for name in "ab" for kind in ("confidence", "seg")]
@@ -63,18 +63,19 @@ def test_a_killed_segmentation_leaves_old_or_new_results(segment, weights, tmp_p
     assert all(first != second for first, second in zip(*made, strict=True))
     moments = count_moments(segment, tmp_path / "out")
     assert moments >= 20
-    killed = 0
-    for number in range(20 + moments):
-        torch.save(weights[number % 2], tmp_path / "model.pt")
-        if number < 20:
-            killed += kill_at_random(segment, 1.5, number)
-        else:
-            killed += kill_at_moment(segment, number - 20, tmp_path / "out")
+
+    def check(number):
         found = digests(tmp_path / "out")
         assert all(digest in pair for digest, pair in zip(found, zip(*made, strict=True), strict=True)), number
-    assert killed >= 10 + moments
+        torch.save(weights[number % 2], tmp_path / "model.pt")
+
+    for number in kills_at_random(segment):
+        check(number)
+    for moment in range(moments):
+        assert kill_at_moment(segment, moment, tmp_path / "out")
+        check(moment)
     assert finish(segment) == 0
-    assert digests(tmp_path / "out") == made[(19 + moments) % 2]
+    assert digests(tmp_path / "out") == made[(moments - 1) % 2]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == RESULTS
 
 
@@ -99,19 +100,20 @@ def test_a_killed_packaging_leaves_the_old_or_the_new_bundle(bundle_root, weight
         assert found == {name for _, name in lines} | {"SHA256SUMS"}
         for digest, name in lines:
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-        (archive,) = (tmp_path / "dist").glob("*.zip")
+        (archive,) = (tmp_path / "dist").glob("adnet*.zip")
         with zipfile.ZipFile(archive) as opened:
             assert opened.testzip() is None and "adnet/SHA256SUMS" in opened.namelist()
 
     moments = count_moments(run, tmp_path)
     is_whole()
     chosen = sorted({*np.linspace(0, moments - 1, 12).astype(int).tolist(), *range(moments - 12, moments)})
-    killed = 0
-    for number, moment in enumerate([None] * 20 + chosen):
-        torch.save(weights[number % 2], tmp_path / "model.pt")
-        killed += kill_at_random(run, 1.5, number) if moment is None else kill_at_moment(run, moment, tmp_path)
+    for number in kills_at_random(run):
         is_whole()
-    assert killed >= 30
+        torch.save(weights[number % 2], tmp_path / "model.pt")
+    for number, moment in enumerate(chosen):
+        assert kill_at_moment(run, moment, tmp_path)
+        is_whole()
+        torch.save(weights[number % 2], tmp_path / "model.pt")
     assert finish(run) == 0
     is_whole()
     assert not [path.name for path in (tmp_path / "dist").iterdir() if path.name.startswith(".")]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -32,9 +33,16 @@ def one_thread(own_scripts):
 
 
 def at_random(command, folder, longest):
-    """Kill the command 20 times; the time that it gets grows."""
-    killed = (kill_at_random(command, longest * number / KILLS, seed=number) for number in range(2 * KILLS))
-    assert len(list(itertools.islice(filter(None, killed), KILLS))) == KILLS
+    """Kill the command 20 times, each time where the one before has left it; begin anew when it came to its end."""
+    killed = 0
+    for seed in range(10 * KILLS):
+        if kill_at_random(command, longest / 2, seed):
+            killed += 1
+        else:
+            shutil.rmtree(folder)
+        if killed == KILLS:
+            return
+    pytest.fail(f"only {killed} tries came before the end of the command")
 
 
 def when_writing(command, folder, longest):
