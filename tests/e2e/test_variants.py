@@ -40,7 +40,8 @@ def test_variant_trains_and_segments(variant, run_bundle, options, tmp_path):
     steps = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 1, "val_interval": 1}
     if "finetune" in training:
         first = {**steps, "episodes_per_epoch": 1, **places, "ckpt_dir": tmp_path / "first"}
-        run_bundle("run", "training", "--config_file", _configs(bundle, ["train"]), *options(**{**settings, **first}))
+        first = {**SMALL_TRAINING[bundle], **COARSE, **first}
+        run_bundle("run", "training", "--config_file", _configs(bundle, ["train"]), *options(**first))
         settings["pretrained"] = tmp_path / "first/model.pt"
     configs = _configs(bundle, ["train", *training])
     run_bundle("run", "training", "--config_file", configs, *options(**{**settings, **steps, **places}))
