@@ -1,5 +1,6 @@
 """What becomes of results: their names, their geometry, and that no other file is lost by them."""
 
+import errno
 import gzip
 import os
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from common.errors import guard
+from common.files import WriteError
+from common.transforms import saving
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import AFFINE, SMALL, save, scan
 
@@ -118,13 +121,14 @@ def test_a_bad_support_ends_at_once(segment, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_while_the_last_result_is_saved_is_not_lost(segment, tmp_path):
-    image = save(tmp_path / "a.nii.gz", scan(1)[0])
-    (tmp_path / "file").write_text("")
-    message = refused(segment, image, output_dir=str(tmp_path / "file"))
-    assert "file/a_seg.nii.gz: not written" in message
-    other = save(tmp_path / "b.nii.gz", scan(2)[0])
-    assert "not written" in refused(segment, image, other, output_dir=str(tmp_path / "file"))
+def test_an_error_while_the_last_result_is_saved_is_not_lost(segment, tmp_path, monkeypatch):
+    def refuse(path, content):
+        raise WriteError(errno.ENOSPC, f"{path}: no space left")
+
+    monkeypatch.setattr(saving, "write_bytes", refuse)
+    image, other = (save(tmp_path / f"{name}.nii.gz", scan(number)[0]) for number, name in enumerate("ab"))
+    assert "a_seg.nii.gz: no space left" in refused(segment, image)
+    assert "no space left" in refused(segment, image, other)
 
 
 def two_forms(values, shape=None):
