@@ -80,8 +80,9 @@ def names_apart(paths: Sequence[str]) -> list[str]:
     if twice is not None:
         raise InputError(f"{twice}: the scan is named twice; name it once")
     names = [stem(path) for path in places]
-    for name in {name.casefold() for name in names}:
-        alike = [number for number, other in enumerate(names) if other.casefold() == name]
+    stems = [name.casefold() for name in names]
+    for name in set(stems):
+        alike = [number for number, other in enumerate(stems) if other == name]
         if len(alike) > 1:
             for number, part in zip(alike, _apart([places[number] for number in alike]), strict=True):
                 names[number] = part
