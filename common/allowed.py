@@ -131,7 +131,7 @@ ALLOWED: dict[str, Rule] = {
     "number_annotated": whole(2), "annotated_subjects": either(each(either(TEXT, whole(0)), low=2), NULL),
     "query_slices": either(SLICES, NULL), "organ_names": either(NAMES, NULL),
     "channel": either(whole(0), TEXT, NULL)._replace(words="a number from 0 up, a name or null"), "allow_outside": FLAG,
-    "load_support#drawn_slices": FLAG, "validate#load_support#drawn_slices": FLAG,
+    "load_support#slices": FLAG, "validate#load_support#slices": FLAG,
     "train#dataset#labelled": FLAG, "confidence": FLAG, "dicom_seg": FLAG,
     # preprocessing
     "axcodes": either(AXCODES, NULL), "spacing": SPACING, "image_size": whole(16, 4096),

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from .files import whole_file, write_json, write_state
 from .identity import differences, scans_of, settings_of
 from .interrupts import Interrupts
 from .networks.layout import follow_weights
+from .random_state import RandomState
 from .running import calling_parser
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class TrainingState:
         self.data = data
         parser = calling_parser()
         self._config: dict[str, Any] = {} if parser is None else dict(parser.get())
-        self._random = _RandomState()
+        self._random = RandomState()
         self._identity: dict[str, Any] = {}
         self._loaded: tuple[Path, dict[str, Any]] | None = None
         self._kept: list[Path] = []
@@ -269,33 +270,3 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-class _RandomState:
-    """Torch's global generators, from which layers such as dropout draw."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, Any] | None = None
-
-    def hold(self) -> None:
-        """Remember the state at the end of an epoch."""
-        self._held = self._now()
-
-    def release(self) -> None:
-        """Go back to what was remembered: the next epoch begins as if nothing had been drawn meanwhile."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            self.load_state_dict(held)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._held or self._now()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        torch.set_rng_state(state["cpu"])
-        # On another number of GPUs a run goes on, but not bit for bit.
-        if len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
-
-    @staticmethod
-    def _now() -> dict[str, Sequence[torch.Tensor] | torch.Tensor]:
-        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}

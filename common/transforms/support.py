@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from ..data.queries import support_files
 from ..data.reading import file_name
 from ..errors import InputError, one_line, user_mistake
 from .drawn import LOST
+from .preprocessing import ScanPreprocessing
 from .warnings import warn_if_unlike
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ class LoadSupportd(MapTransform):
 
     Args:
         keys: key of the query image.
-        transforms: deterministic transforms on keys ``image`` and ``label``, see ``ScanPreprocessing.support_steps``.
+        prepare: the query's preprocessing, which has steps for supports too.
         support_image: paths of the support scans, one per shot (a list, or separated by commas).
         support_label: paths of their label maps in the same order, several organs at once allowed.
         organs: label values to segment; None means all that the supports hold.
         dataset_dir: dataset whose first labelled subject is the support where no file is given.
-        drawn_slices: keep only slices with something drawn, all that a method that compares slices looks at.
+        slices: the method compares slices, see ``ScanPreprocessing.support_steps``; the drawn ones alone are kept.
         allow_missing_keys: skip if the query is absent.
         channel: of the dataset, see ``load_datalist``.
         allow_outside: as for ``load_datalist``.
@@ -45,24 +46,24 @@ class LoadSupportd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        transforms: Sequence[Callable],
+        prepare: ScanPreprocessing,
         support_image: str | Sequence[str] | None,
         support_label: str | Sequence[str] | None,
         organs: Sequence[int] | None = None,
         dataset_dir: str | None = None,
-        drawn_slices: bool = False,
+        slices: bool = False,
         allow_missing_keys: bool = False,
         channel: int | str | None = None,
         allow_outside: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.dataset_options: dict[str, Any] = {"channel": channel, "allow_outside": allow_outside}
-        self.transforms = Compose(list(transforms))
+        self.transforms = Compose(prepare.support_steps(slices))
         self.support_image = support_image
         self.support_label = support_label
         self.organs = organs
         self.dataset_dir = dataset_dir
-        self.drawn_slices = drawn_slices
+        self.slices = slices
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Attach the support.
@@ -99,7 +100,7 @@ class LoadSupportd(MapTransform):
         if values is not None:
             labels = [(label == value).int() for label, value in zip(labels, values, strict=True)]
         organs = self._organs(labels, loaded)
-        if self.drawn_slices:
+        if self.slices:
             drawn = [label.flatten(0, 2).any(0) for label in labels]
             scans, labels = ([v[..., d] for v, d in zip(vs, drawn, strict=True)] for vs in (scans, labels))
         return {"support_image": scans, "support_label": labels, "support_organs": organs}

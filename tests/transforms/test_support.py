@@ -9,10 +9,13 @@ from common.transforms import LoadSupportd, MergeOrgansd, OrganMasksd
 
 
 class Fake:
-    """Stand-in for the deterministic transforms: turns names into volumes."""
+    """Stand-in for the preprocessing: turns names into volumes."""
 
     def __init__(self, labels):
         self.labels = labels
+
+    def support_steps(self, slices):
+        return [self]
 
     def __call__(self, data):
         label = self.labels[data["label"]]
@@ -32,7 +35,7 @@ LABELS = {"two": drawn(2, 5), "one": drawn(7, depth=2), "none": drawn()}
 
 def load(images, labels, **options):
     query = {"image": MetaTensor(torch.zeros(1, 3, 3, 5))}
-    return LoadSupportd("image", [Fake(LABELS)], images, labels, **options)(query)
+    return LoadSupportd("image", Fake(LABELS), images, labels, **options)(query)
 
 
 def test_support_keeps_its_label_values_and_own_depth():
@@ -56,7 +59,7 @@ def test_unusable_supports_are_refused(arguments, message):
 
 
 def test_slices_without_a_drawing_are_left_out_where_slices_are_compared():
-    meta = load(["a", "bb"], ["two", "one"], drawn_slices=True)["image"].meta
+    meta = load(["a", "bb"], ["two", "one"], slices=True)["image"].meta
     assert [volume.shape[-1] for volume in meta["support_image"]] == [2, 1]
     assert [volume.shape[-1] for volume in meta["support_label"]] == [2, 1]
     assert meta["support_organs"].tolist() == [2, 5, 7]
@@ -70,7 +73,7 @@ def test_an_organ_outside_of_the_grid_is_named(caplog):
             return item
 
     query = {"image": MetaTensor(torch.zeros(1, 3, 3, 5))}
-    LoadSupportd("image", [Cropping(LABELS)], ["a"], ["two"])(query)
+    LoadSupportd("image", Cropping(LABELS), ["a"], ["two"])(query)
     assert "two: organs [9] lie outside" in caplog.text
 
 
