@@ -7,25 +7,12 @@ import os
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from common.errors import guard
 from common.files import WriteError
 from common.transforms import saving
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import AFFINE, SMALL, save, scan
-
-
-@pytest.fixture(scope="module")
-def checkpoint(bundle_root, tmp_path_factory):
-    """Weights of an untrained tiny network, with a threshold that parts its features."""
-    torch.manual_seed(0)
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
-    weights = workflow.parser.get_parsed_content("network_def").state_dict()
-    weights["threshold"].fill_(-18.0)
-    path = tmp_path_factory.mktemp("weights") / "model.pt"
-    torch.save(weights, path)
-    return str(path)
 
 
 @pytest.fixture

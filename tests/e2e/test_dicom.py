@@ -4,7 +4,6 @@ import highdicom as hd
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from monai.transforms import Compose
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless
@@ -18,18 +17,6 @@ from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan
 CONFIG = "bundles/adnet/configs/inference.yaml"
 # A series at 2 x 2 x 6 mm from x = y = 0 on: DICOM's y runs backwards where NIfTI's runs forwards.
 GRID = {"position": (0.0, -118.0, 0.0), "spacing": (2.0, 2.0), "step": 6.0, "rescale": (1, 0)}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(bundle_root, tmp_path_factory):
-    """Weights of an untrained tiny network, with a threshold that parts its features."""
-    torch.manual_seed(0)
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
-    weights = workflow.parser.get_parsed_content("network_def").state_dict()
-    weights["threshold"].fill_(-18.0)
-    path = tmp_path_factory.mktemp("weights") / "model.pt"
-    torch.save(weights, path)
-    return path
 
 
 def write_scan(folder, number, **options):
