@@ -31,6 +31,16 @@ def _place(setting: Any) -> str:
     return os.path.abspath(setting) if isinstance(setting, os.PathLike) else repr(setting)
 
 
+def relative(source: str | Path, path: Path) -> str:
+    """Name an input by its place seen from the result, for results that move together with their input.
+
+    Args:
+        source: file or folder that the command reads.
+        path: of the result.
+    """
+    return os.path.relpath(source, path.parent)
+
+
 def voxels_mark(mark: str, voxels: np.ndarray) -> str:
     """Return the mark for a NIfTI file's ``descrip``: the command's and the voxels', so that a corrected map is told.
 

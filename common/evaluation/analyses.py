@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..records import check_output, mark_of
+from ..records import check_output, mark_of, relative
 from ..workflow import has_config
 from .crossval import evaluate_run
 from .figures import draw_misalignment, draw_thresholds
@@ -66,7 +66,7 @@ def analyse(
         raise InputError(f"analysis is {' or '.join(_ANALYSES)}, got {name}")
     analysis = _ANALYSES[name]
     output = output or results_dir / f"{name}.png"
-    mark = mark_of("analyse", name, results_dir, dataset, config)
+    mark = mark_of("analyse", name, relative(results_dir, output), dataset, config)
     check_output(output, mark, overwrite=overwrite)
     work = results_dir / "work"
     runs = [

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -92,6 +93,12 @@ def test_a_page_that_a_person_wrote_is_replaced_when_asked_only(results):
         write_report(results)
     write_report(results, overwrite=True)
     write_report(results)
+
+
+def test_a_page_moves_with_its_results(results, tmp_path):
+    write_report(results)
+    moved = shutil.copytree(results, tmp_path / "moved")
+    assert write_report(moved).read_text() != (results / "report.html").read_text()  # it names its folder
 
 
 def test_only_judged_differences_are_coloured(results, tmp_path, write_run):

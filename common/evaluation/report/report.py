@@ -9,7 +9,7 @@ from pathlib import Path
 from ... import __version__
 from ...errors import InputError
 from ...files import write_text
-from ...records import check_output, mark_of
+from ...records import check_output, mark_of, relative
 from ..comparison import comparison_grids, dataset_name
 from ..results import by_entry, read_results
 from . import listings, sections
@@ -45,7 +45,7 @@ def write_report(
     """
     folder = Path(results_dir)
     path = Path(output) if output is not None else folder / "report.html"
-    mark = mark_of("report", folder)
+    mark = mark_of("report", relative(folder, path))
     check_output(path, mark, overwrite=overwrite)
     results = read_results(folder)
     datasets = sorted({result.run.dataset for result in results})
