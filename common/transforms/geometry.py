@@ -169,6 +169,7 @@ class NormaliseInPlaned(MapTransform):
         size: in-plane size ``(X, Y)`` of the window.
         mean: subtracted in place of the window's own.
         std: divisor in place of the window's own.
+        measured_on: key of the volume whose window gives the numbers, and which is then removed; None: each volume.
         allow_missing_keys: skip keys that are absent.
     """
 
@@ -178,10 +179,12 @@ class NormaliseInPlaned(MapTransform):
         size: tuple[int, int],
         mean: float | None = None,
         std: float | None = None,
+        measured_on: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.size = size
+        self.measured_on = measured_on
         self.mean = mean
         self.std = std
 
@@ -189,14 +192,17 @@ class NormaliseInPlaned(MapTransform):
         """Return the volumes in float32."""
         d = dict(data)
         for key in self.key_iterator(d):
+            measured = d[self.measured_on or key].as_tensor()
             x, y = (
                 slice(max(n // 2 - s // 2, 0), max(n // 2 - s // 2, 0) + s)
-                for n, s in zip(d[key].shape[1:3], self.size, strict=True)
+                for n, s in zip(measured.shape[1:3], self.size, strict=True)
             )
-            window = d[key].as_tensor()[:, x, y].float()
+            window = measured[:, x, y].float()
             mean = float(window.mean()) if self.mean is None else self.mean
             std = float(window.std(unbiased=False)) if self.std is None else self.std
             d[key] = (d[key].float() - mean) / (std or 1.0)
+        if self.measured_on is not None:
+            d.pop(self.measured_on)
         return d
 
 

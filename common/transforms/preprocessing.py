@@ -11,6 +11,7 @@ from monai.transforms import ClipIntensityPercentilesd, CopyItemsd, ScaleIntensi
 from .drawn import KeepDrawnd
 from .geometry import CropPadInPlaned, NormaliseInPlaned, SafeSpacingd, ScaleInPlaned, SliceAxisd
 from .reading import LoadScansd
+from .trained_slices import AS_TRAINED, ClipAsTrainedd, CutAsTrainedd
 
 Steps = list[Callable[..., Any]]
 
@@ -65,12 +66,23 @@ class ScanPreprocessing:
             resizing: Any = {**both, "mode": ["trilinear", "nearest-exact"], "align_corners": [False, None]}
             fit.append(ScaleInPlaned(standard=size, volume_size=volume_size, **resizing))
             window = (volume_size[0], volume_size[1])
-        self.normalise = NormaliseInPlaned("image", window, intensity_mean, intensity_std)
+        normalise = partial(NormaliseInPlaned, "image", window, intensity_mean, intensity_std)
+        self.normalise = normalise()
         self.geometry: Steps = [load, orient, clip, resample(pixdim=spacing), *fit]
         self.steps = [*self.geometry, self.normalise]
-        self._before = [load, orient, CopyItemsd("label", names="drawn_label"), clip]
-        self._after = [*fit, self.normalise, KeepDrawnd("label")]
-        self._resample, self._spacing = resample, spacing
+        before: Steps = [load, orient, CopyItemsd("label", names="drawn_label")]
+        self._volume_support = [*before, clip, resample(pixdim=spacing), *fit, self.normalise, KeepDrawnd("label")]
+        self._slice_support = [
+            *before,
+            CutAsTrainedd("image", spacing[2]),
+            ClipAsTrainedd("image", upper_percentile) if intensity_window is None else clip,
+            resample(pixdim=[*spacing[:2], 0]),
+            SafeSpacingd(AS_TRAINED, pixdim=[*spacing[:2], 0], mode="bilinear"),
+            *fit,
+            CropPadInPlaned(AS_TRAINED, size=size, whole=whole_field),
+            normalise(measured_on=AS_TRAINED),
+            KeepDrawnd("label"),
+        ]
 
     def support_steps(self, slices: bool) -> Steps:
         """Return the steps for a support: what was drawn outlives them, however thin.
@@ -78,5 +90,4 @@ class ScanPreprocessing:
         Args:
             slices: the method compares slices, which are then resampled in plane only and never across.
         """
-        spacing = [*self._spacing[:2], 0] if slices else self._spacing
-        return [*self._before, self._resample(pixdim=spacing), *self._after]
+        return self._slice_support if slices else self._volume_support

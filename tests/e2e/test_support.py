@@ -47,10 +47,11 @@ def through_plane(image, plane, distance):
     """Slices at another distance, one of them exactly the plane; axes stay."""
     array, affine = np.asarray(image.dataobj, np.float32), image.affine.copy()
     step = np.linalg.norm(affine[:3, 2])
-    before, after = int(plane * step / distance), int((array.shape[2] - 1 - plane) * step / distance)
+    ends = (plane + 0.5, array.shape[2] - 0.5 - plane)  # the same part of the body: whole slices, not their centres
+    before, after = (round(n * step / distance - 0.5) for n in ends)
     places = plane + np.arange(-before, after + 1) * distance / step
     x, y = np.arange(array.shape[0]), np.arange(array.shape[1])
-    thin = map_coordinates(array, np.meshgrid(x, y, places, indexing="ij"), order=1)
+    thin = map_coordinates(array, np.meshgrid(x, y, places, indexing="ij"), order=1, mode="nearest")
     affine[:3, 3] += affine[:3, 2] * places[0]
     affine[:3, 2] *= distance / step
     return thin, affine, before

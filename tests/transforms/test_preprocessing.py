@@ -84,3 +84,26 @@ def test_a_supports_slices_are_not_resampled_across(tmp_path):
     steps = ScanPreprocessing(**SETTINGS)
     assert Compose(steps.support_steps(slices=True))(dict(files))["image"].shape[-1] == 25
     assert Compose(steps.support_steps(slices=False))(dict(files))["image"].shape[-1] == 7
+
+
+def drawn_plane(tmp_path, volume, distance, index, **settings):
+    """The one drawn slice, as the network sees it."""
+    label = np.zeros(volume.shape, np.uint8)
+    label[20:30, 20:30, index] = 1
+    affine = np.diag([-2.0, 2.0, distance, 1.0])
+    files = {"image": save(tmp_path / "a.nii.gz", volume, affine), "label": save(tmp_path / "b.nii.gz", label, affine)}
+    support = Compose(ScanPreprocessing(**SETTINGS, **settings).support_steps(slices=True))(dict(files))
+    assert set(support) == {"image", "label"}
+    return support["image"].as_tensor()[..., support["label"].as_tensor().flatten(0, 2).any(0)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"whole_field": True}, {"intensity_window": [100, 700]}])
+@pytest.mark.parametrize("thinner", [2, 3, 6])
+def test_a_drawn_slice_looks_the_same_among_thinner_slices(tmp_path, thinner, settings):
+    thick = np.random.default_rng(0).gamma(2.0, 100.0, (64, 60, 7)).astype(np.float32)
+    thick[:, :, :2] *= 0.1  # slices at the ends count as much as others
+    expected = drawn_plane(tmp_path, thick, 6.0, 4, **settings)
+    for place in range(thinner):
+        thin = np.repeat(thick, thinner, axis=2)
+        plane = drawn_plane(tmp_path, thin, 6.0 / thinner, 4 * thinner + place, **settings)
+        assert torch.equal(plane, expected)
