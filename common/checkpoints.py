@@ -21,12 +21,13 @@ logger = logging.getLogger(__name__)
 _PLACES = ("model", "network", "state_dict")
 
 
-def read_checkpoint(path: str | Path, verify: bool = True) -> Any:
+def read_checkpoint(path: str | Path, verify: bool = True, mapped: bool = False) -> Any:
     """Read a file of ``torch.save`` on the CPU, and never run code that it may hold.
 
     Args:
         path: of the file.
         verify: compare its checksums; needed once in a process.
+        mapped: leave tensors on the disk until they are used.
 
     Returns:
         Tensors and plain containers.
@@ -43,7 +44,7 @@ def read_checkpoint(path: str | Path, verify: bool = True) -> Any:
     try:
         if verify and is_zipfile(path):  # older files have no checksums
             check_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zipfile(path))
     except Exception as error:  # what damaged bytes lead to is any of a dozen kinds
         if isinstance(error, PermissionError | MemoryError):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from .errors import user_mistake
 from .failures import ScanFailures
 from .files import write_state
 from .resuming import FINAL, TrainingState, is_first
+from .running import calling_parser
+from .training_record import attach_record, make_record
 
 __all__ = ["BackgroundPostprocessing", "BestWeights", "MistakesPass", "TrainingState", "WeightsLoader", "WeightsSaver"]
 
@@ -73,6 +75,8 @@ class WeightsLoader:
 class WeightsSaver:
     """Write ``model.pt`` when a training has come to its end, and only then, and if asked one file now and then.
 
+    Built by a configuration, it stores the settings of the training with the weights, see ``make_record``.
+
     Args:
         save_dir: folder.
         network: whose weights are written, as a plain mapping of names and tensors.
@@ -83,15 +87,19 @@ class WeightsSaver:
         self.save_dir = Path(save_dir)
         self.network = network
         self.interval = interval
+        self.record = _running_record()
 
     def attach(self, engine: Engine) -> None:
         """Add to a trainer."""
-        engine.add_event_handler(Events.COMPLETED, lambda: _write_weights(self.network, self.save_dir / FINAL))
+        engine.add_event_handler(Events.COMPLETED, lambda: self._write(FINAL))
         if self.interval > 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._keep)
 
     def _keep(self, engine: Engine) -> None:
-        _write_weights(self.network, self.save_dir / f"model_epoch={engine.state.epoch}.pt")
+        self._write(f"model_epoch={engine.state.epoch}.pt")
+
+    def _write(self, name: str) -> None:
+        _write_weights(self.network, self.save_dir / name, self.record)
 
 
 class BestWeights:
@@ -106,6 +114,7 @@ class BestWeights:
     def __init__(self, save_dir: str, network: nn.Module, filename: str = "model_best.pt") -> None:
         self.path = Path(save_dir) / filename
         self.network = network
+        self.record = _running_record()
         self._best = -math.inf
 
     def attach(self, engine: Engine) -> None:
@@ -117,7 +126,7 @@ class BestWeights:
         score = float(state.metrics[state.key_metric_name])
         if score > self._best:
             self._best = score
-            _write_weights(self.network, self.path)
+            _write_weights(self.network, self.path, self.record)
 
 
 class BackgroundPostprocessing:
@@ -162,6 +171,14 @@ class BackgroundPostprocessing:
         engine.add_event_handler(Events.COMPLETED, self.wait)
 
 
-def _write_weights(network: nn.Module, path: Path) -> None:
+def _running_record() -> dict[str, Any] | None:
+    parser = calling_parser()
+    return None if parser is None else make_record(parser)
+
+
+def _write_weights(network: nn.Module, path: Path, record: Mapping[str, Any] | None) -> None:
     if is_first():
-        write_state(path, plain_network(network).state_dict())
+        state = plain_network(network).state_dict()
+        if record is not None:
+            attach_record(state, record)
+        write_state(path, state)

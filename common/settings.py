@@ -19,6 +19,8 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from .allowed import ALLOWED, FLAG, fault
 from .errors import InputError, one_line, root_cause
 
+_TRAVELLING = ("network_def", "prepare", "validate#inferer", "validate#load_support#slices")
+
 # MONAI's own: metadata, and the settings of its experiment tracking.
 _MONAI = {"_meta_", *DEFAULT_MLFLOW_SETTINGS["configs"]}
 
@@ -80,6 +82,8 @@ def _unknown_ids(parser: ConfigParser, ids: set[str], configs: Path) -> Iterator
     references = {name for text in _texts(content) for name in _references(text)}
     used = {"#".join(name.split("#")[:depth]) for name in references for depth in range(1, name.count("#") + 2)}
     known = _defined_ids(parser, ids, configs) | used | _MONAI
+    if "trained" in ids:
+        known |= _travelling_ids(configs)
     for path, holder in _walk(content):
         parent, _, key = path.rpartition("#")
         if ConfigComponent.is_instantiable(holder):
@@ -145,6 +149,14 @@ def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]
         if top not in bases and ids.issuperset(top) and any(parser[name] == value for name, value in added.items()):
             merged.append({name: value for name, value in added.items() if numbers[name.split("#")[0]] > 1})
     return {name for top in merged for name, _ in _walk(top)}
+
+
+def _travelling_ids(configs: Path) -> set[str]:
+    """Collect the settings that may be given by hand beside weights without settings, see ``Trained``."""
+    files = [ConfigParser(_top(path)) for path in sorted(configs.rglob("*.yaml"))]
+    found = [top[place] for top in files for place in _TRAVELLING if place in top]
+    nested = [value for top in files for name, value in top.get().items() if name.startswith(_TRAVELLING)]
+    return {name for text in _texts([found, nested]) for name in _references(text)}
 
 
 @cache

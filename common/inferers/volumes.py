@@ -28,7 +28,8 @@ class FewShotVolumeInferer(Inferer):
         protocol: ``ep2`` segments the whole query, ``ep1`` only the slices of the organ's known extent.
         support_slices: ``all`` drawn slices of the support count, or ``one``, the middle one of each organ (ADNet in
             3D, table 8).
-        roi_size: window ``(X, Y, Z)`` in voxels; smaller volumes are padded with their minimum.
+        roi_size: window ``(X, Y, Z)`` in voxels; smaller volumes are padded with their minimum; None: ``volume_size``.
+        volume_size: size that volumes were trained at, voxels, or None; without ``roi_size`` the window.
         overlap: of neighbouring windows, as a fraction.
         batch_size: windows per encoder call.
         precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
@@ -42,7 +43,8 @@ class FewShotVolumeInferer(Inferer):
         self,
         protocol: str = "ep2",
         support_slices: str = "all",
-        roi_size: Sequence[int] = (128, 128, 24),
+        roi_size: Sequence[int] | None = None,
+        volume_size: Sequence[int] | None = None,
         overlap: float = 0.25,
         batch_size: int = 1,
         precision: str = "float32",
@@ -53,7 +55,7 @@ class FewShotVolumeInferer(Inferer):
         if support_slices not in ("all", "one"):
             raise InputError(f"support_slices is all or one, got {support_slices}")
         self.support_slices = support_slices
-        self.roi_size = tuple(roi_size)
+        self.roi_size = tuple(roi_size or volume_size or (128, 128, 24))
         self.overlap = overlap
         self.batch_size = batch_size
         self.refuse_unseen = refuse_unseen

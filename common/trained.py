@@ -1,0 +1,156 @@
+"""The settings that came with the weights, for inference and evaluation: nobody names them again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from .errors import InputError, guard
+from .running import calling_parser
+from .training_record import COMPONENTS, make_record, read_record
+
+logger = logging.getLogger(__name__)
+
+# Of network and preprocessing, what may be chosen anew for each use of a model; of the inferer, everything.
+_FREE = ("inference_window",)
+
+
+class Trained:
+    """Network, preprocessing and inferer as in the training that wrote the weights.
+
+    Settings given by hand, as ids of the configuration, must agree with the weights. Weights without settings, of other
+    projects and older versions, take them from the training configurations and by hand.
+
+    Args:
+        checkpoint: file of weights; None, or a file that is not there, counts as weights without settings.
+        configs: the bundle's configurations for weights without settings: train, and overlays.
+
+    Raises:
+        InputError: the file is damaged, or a setting given by hand contradicts it.
+    """
+
+    def __init__(self, checkpoint: str | Path | None, configs: Sequence[str] = ("train",)) -> None:
+        parser = calling_parser() or ConfigParser({})
+        names = ", ".join(f"{name}.yaml" for name in configs)
+        record = _record(checkpoint, f"those of {names} and those given by hand are used")
+        if record is None:
+            training = ConfigParser.load_config_files([_config_file(name) for name in configs])
+            record = make_record(ConfigParser(training))
+            given = _given(parser, record["settings"])
+            record = make_record(ConfigParser({**training, **given}))
+        given = _given(parser, record["settings"])
+        _check_agreement(checkpoint, record, given)
+        self.components: dict[str, Any] = record["components"]
+        self.settings: dict[str, Any] = {**record["settings"], **given}
+
+    def network(self) -> Any:
+        """Build the network; its weights are not loaded."""
+        return self._build("network_def")
+
+    def prepare(self, **arguments: Any) -> Any:
+        """Build the preprocessing, see ``ScanPreprocessing``.
+
+        Args:
+            arguments: replace those of the training.
+        """
+        return self._build("prepare", **arguments)
+
+    def inferer(self, **arguments: Any) -> Any:
+        """Build the inferer.
+
+        Args:
+            arguments: replace those of the training; those that it does not take are left out.
+        """
+        return self._build("inferer", **arguments)
+
+    @property
+    def slices(self) -> bool:
+        """Whether the method compares slices, see ``LoadSupportd``."""
+        return bool(self.components.get("slices", False))
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        """Return the settings that a component refers to, by id.
+
+        Args:
+            name: ``network_def``, ``prepare`` or ``inferer``.
+        """
+        text = json.dumps(self.components[name])
+        return {key: value for key, value in self.settings.items() if f'"@{key}"' in text}
+
+    def _build(self, name: str, **arguments: Any) -> Any:
+        component = {**self.components[name], **arguments}
+        return ConfigParser({**self.settings, name: component}).get_parsed_content(name)
+
+
+def adopt() -> None:
+    """Give the training configuration that is running, for evaluation, the settings that came with the weights.
+
+    Raises:
+        InputError: the file is damaged, or a setting given by hand contradicts it.
+    """
+    parser = calling_parser()
+    if parser is None:
+        raise RuntimeError("belongs in the run list of a configuration")
+    guard(_adopt, parser)
+
+
+def _adopt(parser: ConfigParser) -> None:
+    checkpoint = parser.get_parsed_content("checkpoint")
+    record = _record(checkpoint, "those of the configuration are used")
+    if record is None:
+        return
+    defaults = ConfigParser.load_config_file(_config_file("train"))
+    given = {
+        name: value
+        for name, value in _given(parser, record["settings"]).items()
+        if name not in defaults or parser[name] != defaults[name]
+    }
+    _check_agreement(checkpoint, record, given)
+    fixed = _fixed(record)
+    for name, value in record["settings"].items():
+        if name in fixed or name not in parser:
+            parser[name] = value
+    for name, component in record["components"].items():
+        parser[COMPONENTS[name]] = component
+
+
+def _record(checkpoint: str | Path | None, instead: str) -> dict[str, Any] | None:
+    record = None if checkpoint is None else read_record(checkpoint)
+    if record is None and checkpoint is not None and Path(checkpoint).is_file():
+        logger.warning("%s holds no settings of its training; %s", checkpoint, instead)
+    return record
+
+
+def _given(parser: ConfigParser, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the running configuration says about settings of a training."""
+    return {name: parser.get_parsed_content(name) for name in settings if name in parser}
+
+
+def _fixed(record: Mapping[str, Any]) -> set[str]:
+    """Name the settings that may not change after the training: those of network and preprocessing."""
+    texts = json.dumps([record["components"].get(name) for name in ("network_def", "prepare")])
+    return {name for name in record["settings"] if f'"@{name}"' in texts and name not in _FREE}
+
+
+def _check_agreement(checkpoint: str | Path | None, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    wrong = [
+        f"{name} is {given[name]}, and {checkpoint} was trained with {record['settings'][name]}"
+        for name in sorted(_fixed(record).intersection(given))
+        if given[name] != record["settings"][name]
+    ]
+    if wrong:
+        raise InputError(f"{'; '.join(wrong)}; leave {'it' if len(wrong) == 1 else 'them'} out")
+
+
+def _config_file(name: str) -> str:
+    folder = Path(str(import_module("scripts").__file__)).parents[1] / "configs"
+    path = next((p for p in (folder / f"{name}.yaml", folder / "ablations" / f"{name}.yaml") if p.is_file()), None)
+    if path is None:
+        raise InputError(f"trained#configs names {name}, and there is no {folder / name}.yaml")
+    return str(path)
