@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 
 from .errors import InputError, guard
 from .running import calling_parser
-from .training_record import COMPONENTS, make_record, read_record
+from .training_record import COMPONENTS, make_record, read_usable_record
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ class Trained:
 
     def __init__(self, checkpoint: str | Path | None, configs: Sequence[str] = ("train",)) -> None:
         parser = calling_parser() or ConfigParser({})
+        overlays: dict[str, Any] = {}
+        for name in configs[1:]:
+            overlays |= ConfigParser.load_config_file(_config_file(name))
         names = ", ".join(f"{name}.yaml" for name in configs)
         record = _record(checkpoint, f"those of {names} and those given by hand are used")
         if record is None:
@@ -45,7 +48,7 @@ class Trained:
             given = _given(parser, record["settings"])
             record = make_record(ConfigParser({**training, **given}))
         given = _given(parser, record["settings"])
-        _check_agreement(checkpoint, record, given)
+        check_agreement(checkpoint, record, {**overlays, **given})
         self.components: dict[str, Any] = record["components"]
         self.settings: dict[str, Any] = {**record["settings"], **given}
 
@@ -100,6 +103,26 @@ def adopt() -> None:
     guard(_adopt, parser)
 
 
+def check_agreement(checkpoint: str | Path | None, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse settings that differ from those of the weights.
+
+    Args:
+        checkpoint: file of the weights.
+        record: of the file, see ``make_record``.
+        given: ids and values; other ids than those of network and preprocessing are left alone.
+
+    Raises:
+        InputError: names each with both values.
+    """
+    wrong = [
+        f"{name} is {given[name]}, and {checkpoint} was trained with {record['settings'][name]}"
+        for name in sorted(_fixed(record).intersection(given))
+        if given[name] != record["settings"][name]
+    ]
+    if wrong:
+        raise InputError(f"{'; '.join(wrong)}; leave {'it' if len(wrong) == 1 else 'them'} out")
+
+
 def _adopt(parser: ConfigParser) -> None:
     checkpoint = parser.get_parsed_content("checkpoint")
     record = _record(checkpoint, "those of the configuration are used")
@@ -111,7 +134,7 @@ def _adopt(parser: ConfigParser) -> None:
         for name, value in _given(parser, record["settings"]).items()
         if name not in defaults or parser[name] != defaults[name]
     }
-    _check_agreement(checkpoint, record, given)
+    check_agreement(checkpoint, record, given)
     fixed = _fixed(record)
     for name, value in record["settings"].items():
         if name in fixed or name not in parser:
@@ -121,7 +144,7 @@ def _adopt(parser: ConfigParser) -> None:
 
 
 def _record(checkpoint: str | Path | None, instead: str) -> dict[str, Any] | None:
-    record = None if checkpoint is None else read_record(checkpoint)
+    record = None if checkpoint is None else read_usable_record(checkpoint)
     if record is None and checkpoint is not None and Path(checkpoint).is_file():
         logger.warning("%s holds no settings of its training; %s", checkpoint, instead)
     return record
@@ -136,16 +159,6 @@ def _fixed(record: Mapping[str, Any]) -> set[str]:
     """Name the settings that may not change after the training: those of network and preprocessing."""
     texts = json.dumps([record["components"].get(name) for name in ("network_def", "prepare")])
     return {name for name in record["settings"] if f'"@{name}"' in texts and name not in _FREE}
-
-
-def _check_agreement(checkpoint: str | Path | None, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    wrong = [
-        f"{name} is {given[name]}, and {checkpoint} was trained with {record['settings'][name]}"
-        for name in sorted(_fixed(record).intersection(given))
-        if given[name] != record["settings"][name]
-    ]
-    if wrong:
-        raise InputError(f"{'; '.join(wrong)}; leave {'it' if len(wrong) == 1 else 'them'} out")
 
 
 def _config_file(name: str) -> str:

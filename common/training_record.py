@@ -93,6 +93,18 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
         # Weights come from other people: what they hold is read, never evaluated.
         if text[:1] in ("$", "%"):
             raise InputError(f"{path}: the settings in it hold the expression {text[:60]!r}; do not use this file")
+    return dict(record)
+
+
+def read_usable_record(path: str | Path) -> dict[str, Any] | None:
+    """Read a record whose components are to be built by the bundle that runs.
+
+    Raises:
+        InputError: as for ``read_record``, or the bundle does not have these components.
+    """
+    record = read_record(path)
+    if record is None:
+        return None
     if __name__.startswith(_VENDORED):
         record["components"] = _renamed(record["components"], "common.", _VENDORED)
     for mapping in _mappings(record["components"]):
@@ -102,7 +114,7 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
                 f"{path}: the settings in it ask for {special}, which this bundle does not have; they are of bundle "
                 f"{record.get('bundle')}"
             )
-    return dict(record)
+    return record
 
 
 def _described(parser: ConfigParser, value: Any, settings: dict[str, Any]) -> Any:

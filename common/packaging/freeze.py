@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..files import whole_file
 from ..literals import literal, split_paths
 from ..networks import ConditionedSegmenter, FewShotSegmenter, load_network
 from ..records import check_output, mark_of
+from ..trained import Trained
 from ..workflow import bundle_workflow
 
 
@@ -48,7 +48,7 @@ def freeze(
         support_label: path or paths of the label maps in the same order.
         organ: name, looked up in the ``dataset.json`` of the label map's dataset, or value in the label map.
         output: file to write: ``.ts`` for TorchScript, ``.onnx`` for ONNX.
-        config: overlays on the bundle's inference configuration.
+        config: overlays of the training, for weights without settings.
         checkpoint: trained weights; None takes the bundle's.
         onnx: write ONNX beside the TorchScript file too.
         overwrite: replace files that another command or a person made.
@@ -78,7 +78,8 @@ def freeze(
     settings |= {"organs": [value], "protocol": "ep2", "precision": "float32"}
     if checkpoint is not None:
         settings["checkpoint"] = literal(checkpoint)
-    parser = bundle_workflow(bundle, ["inference", *config], "infer", **overrides, **settings).parser
+    settings["trained#configs"] = ["train", *config]
+    parser = bundle_workflow(bundle, ["inference"], "infer", **overrides, **settings).parser
     support_images, support_masks = _support(parser)
     segmenter = load_network(parser.get_parsed_content("network_def"), parser.get_parsed_content("checkpoint"))
     network = ConditionedSegmenter(segmenter, support_images, support_masks).eval().requires_grad_(False)
@@ -129,6 +130,7 @@ def _organ(organ: str | int, label_maps: list[str]) -> tuple[str, int]:
 
 
 def _metadata(parser: ConfigParser, bundle: Path, name: str, value: int, support: Tensor) -> dict[str, Any]:
+    trained: Trained = parser.get_parsed_content("trained")
     shape = list(support.shape[1:])
     axes = ["batch", "channel", "X", "Y", "Z"][: len(shape) + 1]
     return {
@@ -147,16 +149,10 @@ def _metadata(parser: ConfigParser, bundle: Path, name: str, value: int, support
             "content": "log-probabilities",
             "classes": ["background", name],
         },
-        "preprocessing": _parameters(parser, ["prepare"]),
-        "inference": _parameters(parser, ["inferer"]),
+        "preprocessing": trained.arguments("prepare"),
+        "inference": trained.arguments("inferer"),
         "support_images": len(support),
     }
-
-
-def _parameters(parser: ConfigParser, sections: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration's values that some of its sections refer to."""
-    names = re.findall(r"@(\w+)", json.dumps([parser[section] for section in sections]))
-    return {name: parser.get_parsed_content(name) for name in dict.fromkeys(names)}
 
 
 def _check_onnx_packages() -> None:

@@ -16,12 +16,14 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
+from ..checkpoints import load_weights
 from ..data import hash_files
 from ..errors import InputError, one_line, user_mistake
 from ..exchange import put_back
 from ..files import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
-from ..networks import FewShotSegmenter, load_network
-from ..workflow import config_file
+from ..trained import check_agreement
+from ..training_record import attach_record, make_record, read_usable_record
+from ..workflow import config_file, merged_config
 from .overlays import merge_overlay
 from .vendor import copy_bundle, vendored
 
@@ -48,7 +50,7 @@ def package(
         output: folder that gets ``<name>/``, ``<name>_v<version>.zip``, the zoo's unit tests and, with
             ``weights_url``, weights to upload.
         checkpoint: trained weights; None takes the bundle's ``models/model.pt``.
-        config: overlays that the weights were trained with, written into train.yaml and inference.yaml.
+        config: overlays that are written into train.yaml; inference takes its settings from the weights.
         variant: makes the overlay ``train_<variant>`` a bundle of its own, ``<name>_<variant>``.
         weights_url: address at which the weights will lie, ``{file}`` standing for their name; they are left out and
             listed in ``large_files.yml``.
@@ -82,8 +84,10 @@ def package(
             path.unlink()
         version = json.loads((draft / "configs" / "metadata.json").read_text())["version"]
         weights = draft / "models" / "model.pt"
-        inference = (draft / "configs" / "inference.yaml").read_text()
-        _store_weights(bundle, inference, checkpoint or bundle / "models" / "model.pt", weights)
+        named = merged_config(bundle, overlays)
+        _store_weights(
+            bundle, draft / "configs" / "train.yaml", checkpoint or bundle / "models" / "model.pt", weights, named
+        )
         if weights_url is not None:
             _refer_to_weights(draft, weights_url, output / f"{name}_v{version}_model.pt")
         _check(draft, None if any_size else LARGEST_FILE)
@@ -124,20 +128,11 @@ def _package(bundle: Path, output: Path, **options: Any) -> Path:
 
 
 def _merge_overlays(bundle: Path, configs: Path, overlays: Sequence[str]) -> None:
-    """Write overlays into train.yaml and inference.yaml; ablations are not in the draft."""
-    train, inference = configs / "train.yaml", configs / "inference.yaml"
+    """Write overlays into train.yaml; ablations are not in the draft."""
+    train = configs / "train.yaml"
     for name in overlays:
         overlay = vendored(config_file(bundle, name).read_text(), bundle)
         train.write_text(merge_overlay(train.read_text(), overlay))
-        own = _for_inference(configs, name)
-        text = overlay if own == name else (configs / f"{own}.yaml").read_text()
-        inference.write_text(merge_overlay(inference.read_text(), text, known_only=own == name))
-
-
-def _for_inference(configs: Path, overlay: str) -> str:
-    """Name the overlay on inference.yaml that belongs to one on train.yaml: often the same."""
-    own = overlay.replace("train", "inference")
-    return own if (configs / f"{own}.yaml").is_file() else overlay
 
 
 def _become_variant(draft: Path, variant: str) -> None:
@@ -158,13 +153,36 @@ def _update(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return {**base, **changes, **nested}
 
 
-def _store_weights(bundle: Path, inference: str, checkpoint: Path, target: Path) -> None:
-    """Check that the weights fit the packaged configuration, and store them plainly."""
+def _store_weights(bundle: Path, train: Path, checkpoint: Path, target: Path, named: Mapping[str, Any]) -> None:
+    """Store the weights plainly with the settings of their training, which train.yaml then has too.
+
+    Weights without settings get those of train.yaml; others must agree with the overlays that were named.
+    """
     if str(bundle.absolute()) not in sys.path:
         sys.path.insert(0, str(bundle.absolute()))
-    parser = ConfigParser(yaml.safe_load(inference.replace("_target_: scripts.common.", "_target_: common.")))
-    network: FewShotSegmenter = load_network(parser.get_parsed_content("network_def"), str(checkpoint))
-    write_state(target, network.state_dict())
+    record = read_usable_record(checkpoint)
+    found = make_record(_training(train))
+    if record is None:
+        record = found
+    elif record["components"] != found["components"]:
+        raise InputError(
+            f"{checkpoint} was trained with another network, preprocessing or inferer than {bundle.name} has; name the "
+            "overlays of that training, --config, or its --variant"
+        )
+    check_agreement(checkpoint, record, named)
+    changed = {name: value for name, value in record["settings"].items() if value != found["settings"][name]}
+    if changed:
+        lines = [f"{name}: {json.dumps(value)}  # as the weights were trained" for name, value in changed.items()]
+        train.write_text(merge_overlay(train.read_text(), "\n".join(lines) + "\n"))
+    network = _training(train).get_parsed_content("network_def")
+    load_weights(network, checkpoint)
+    state = network.state_dict()
+    attach_record(state, record)
+    write_state(target, state)
+
+
+def _training(train: Path) -> ConfigParser:
+    return ConfigParser(yaml.safe_load(train.read_text().replace("_target_: scripts.common.", "_target_: common.")))
 
 
 def _refer_to_weights(draft: Path, url: str, upload: Path) -> None:

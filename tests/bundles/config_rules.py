@@ -196,12 +196,13 @@ FILE_RULES: list[Callable[[Document], list[str]]] = [
 # -------------------------------------------------------------------------------------------------- rules of a bundle
 
 
-def same_network(train: dict[str, Any], inference: dict[str, Any]) -> list[str]:
-    """`network_def`, and every id that it refers to, says the same in train.yaml and inference.yaml."""
+def from_the_weights(train: dict[str, Any], inference: dict[str, Any]) -> list[str]:
+    """Network, preprocessing and inferer come with the weights: inference.yaml says nothing about them itself."""
+    names = ("network_def", "prepare", "inferer")
+    repeated = (reached(train, "network_def") | reached(train, "prepare")) - set(names)
     return [
-        f"{key}: train {train.get(key)!r}, inference {inference.get(key)!r}"
-        for key in sorted(reached(train, "network_def") - {"device"})
-        if key not in train or key not in inference or train[key] != inference[key]
+        *(f"{name}: not from trained" for name in names if not str(inference.get(name)).startswith("$@trained.")),
+        *(f"{name}: comes with the weights" for name in sorted(repeated) if name in inference),
     ]
 
 

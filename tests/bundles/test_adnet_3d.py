@@ -61,14 +61,6 @@ def test_training_and_scripted_inference(network):
     torch.testing.assert_close(torch.jit.script(network)(image, support, mask), answer, atol=1e-4, rtol=0)
 
 
-def test_training_and_inference_overlays_name_one_network():
-    train, inference = config("train_3d"), config("inference_3d")
-    keys = [key for key in train if key in inference]
-    assert {"network_def#encoder", "pool_at", "patch_size", "encoder_layers", "support_slices"} <= set(keys)
-    assert {key: train[key] for key in keys} == {key: inference[key] for key in keys}
-    assert {**train["validate#inferer"], "precision": "@precision", "refuse_unseen": True} == inference["inferer"]
-
-
 def test_published_settings():
     train = config("train_3d")
     assert train["patch_size"] == [215, 215, 10]

@@ -21,6 +21,7 @@ from tests.bundles.config_rules import (
     common_in_targets,
     displayable_configs,
     folder_name,
+    from_the_weights,
     header,
     import_ids,
     imports,
@@ -33,7 +34,6 @@ from tests.bundles.config_rules import (
     one_run_list,
     overlay_ids,
     parse,
-    same_network,
 )
 
 BUNDLES = sorted(path for path in (Path(__file__).parents[2] / "bundles").glob("*") if (path / "configs").is_dir())
@@ -75,7 +75,7 @@ class TestBundle:
 
     def test_inference(self, bundle: Path) -> None:
         inference = load(bundle, "inference").content
-        assert same_network(load(bundle, "train").content, inference) == []
+        assert from_the_weights(load(bundle, "train").content, inference) == []
         assert inverts(inference) == []
         assert no_device(inference) == []
 
@@ -162,13 +162,12 @@ def test_duplicate_and_merge_keys_are_refused(text: str) -> None:
         parse(text)
 
 
-def test_network_must_be_the_same_with_what_it_refers_to() -> None:
+def test_inference_must_not_repeat_what_comes_with_the_weights() -> None:
     train = parse(GOOD).content
-    assert same_network(train, {"network_def": train["network_def"], "alpha": 20.0}) == []
-    assert same_network(train, {"network_def": train["network_def"], "alpha": 10.0}) == [
-        "alpha: train 20.0, inference 10.0"
-    ]
-    assert len(same_network(train, {"network_def": {"_target_": "common.networks.Net"}, "alpha": 20.0})) == 1
+    good = {name: f"$@trained.{name}()" for name in ("network_def", "prepare", "inferer")}
+    assert from_the_weights(train, good) == []
+    assert from_the_weights(train, {**good, "alpha": 20.0}) == ["alpha: comes with the weights"]
+    assert from_the_weights(train, {**good, "network_def": train["network_def"]}) == ["network_def: not from trained"]
 
 
 @pytest.mark.parametrize(

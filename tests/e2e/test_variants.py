@@ -6,34 +6,29 @@ import pytest
 
 from common.data.phantom import make_phantom
 from common.workflow import config_file
-from tests.e2e.tiny import SMALL, SMALL_3D, SMALL_TRAINING
+from tests.e2e.tiny import SMALL_3D, SMALL_TRAINING
 
-# Bundle, overlays of train.yaml, overlays of inference.yaml, settings of their own.
+# Bundle, overlays of train.yaml, settings of their own; inference needs to be told of neither.
 COARSE = {"image_size": 96, "spacing": [3.0, 3.0, 7.7]}
 ORGANS = {"fold_organs": [1, 2, 3], "test_organs": [2, 3]}
 VARIANTS = {
-    "adnet_3d": ("adnet", ["train_3d"], ["inference_3d"], SMALL_3D),
-    "adnet_3d_one_slice": (
-        "adnet",
-        ["train_3d", "slices_one"],
-        ["inference_3d"],
-        {**SMALL_3D, "support_slices": "one"},
-    ),
-    "adnet_pssl": ("adnet", ["pssl"], [], {"superpixel_min_size": 40}),
-    "alpnet3d_finetune": ("alpnet3d", ["finetune"], [], {"number_annotated": 3}),
-    "lsnet_train_ssl": ("lsnet", ["train_ssl"], [], {"supervoxel_min_size": 500, "train#dataloader#min_area": 50}),
-    "lsnet_added_classes": ("lsnet", [], [], {**ORGANS, "added_classes": [4]}),
-    "ssl_panet": ("ssl_alpnet", ["panet"], ["panet"], {}),
-    "supervised_alpnet": ("ssl_alpnet", ["train_supervised"], [], {}),
-    "supervised_panet": ("ssl_alpnet", ["train_supervised", "panet"], ["panet"], {}),
-    "vssl_alpnet": ("ssl_alpnet", ["vssl"], [], {"supervoxel_min_size": 500, "min_area": 50}),
+    "adnet_3d": ("adnet", ["train_3d"], SMALL_3D),
+    "adnet_3d_one_slice": ("adnet", ["train_3d", "slices_one"], {**SMALL_3D, "support_slices": "one"}),
+    "adnet_pssl": ("adnet", ["pssl"], {"superpixel_min_size": 40}),
+    "alpnet3d_finetune": ("alpnet3d", ["finetune"], {"number_annotated": 3}),
+    "lsnet_train_ssl": ("lsnet", ["train_ssl"], {"supervoxel_min_size": 500, "train#dataloader#min_area": 50}),
+    "lsnet_added_classes": ("lsnet", [], {**ORGANS, "added_classes": [4]}),
+    "ssl_panet": ("ssl_alpnet", ["panet"], {}),
+    "supervised_alpnet": ("ssl_alpnet", ["train_supervised"], {}),
+    "supervised_panet": ("ssl_alpnet", ["train_supervised", "panet"], {}),
+    "vssl_alpnet": ("ssl_alpnet", ["vssl"], {"supervoxel_min_size": 500, "min_area": 50}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variant_trains_and_segments(variant, run_bundle, options, tmp_path):
-    bundle, training, inference, own = VARIANTS[variant]
+    bundle, training, own = VARIANTS[variant]
     phantom = make_phantom()
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
     settings = {**SMALL_TRAINING[bundle], **COARSE, **own}
@@ -52,10 +47,8 @@ def test_variant_trains_and_segments(variant, run_bundle, options, tmp_path):
         "support_label": phantom / "labelsTr/phantom_03.nii.gz",
         "checkpoint": tmp_path / "ckpt_dir/model.pt",
     }
-    known = {**SMALL[bundle], **COARSE, **{key: value for key, value in own.items() if "encoder" in key}}
-    known |= {key: own[key] for key in ("patch_size", "support_slices") if key in own}
-    configs = _configs(bundle, ["inference", *inference])
-    run_bundle("run", "--config_file", configs, *options(**known, **files, output_dir=tmp_path / "out"))
+    configs = _configs(bundle, ["inference"])
+    run_bundle("run", "--config_file", configs, *options(**files, output_dir=tmp_path / "out"))
     answer, stored = nib.load(tmp_path / "out/phantom_01_seg.nii.gz"), nib.load(files["image"])
     assert answer.shape == stored.shape and np.allclose(answer.affine, stored.affine)
     assert set(np.unique(answer.get_fdata())) <= {0, 1, 2, 3, 4}

@@ -25,10 +25,10 @@ from tests.test_project import refuse_imports
 
 pytestmark = pytest.mark.usefixtures("own_scripts")
 ROOT = Path(__file__).parents[2]
-# Bundle, overlays of inference.yaml, settings, annotated subjects.
+# Bundle, overlays of train.yaml, settings, annotated subjects.
 CASES = {
     **{name: (name, [], settings, [3]) for name, settings in SMALL.items()},
-    "adnet_3d": ("adnet", ["inference_3d"], {**SMALL["adnet"], **SMALL_3D, "patch_size": [32, 32, 4]}, [3]),
+    "adnet_3d": ("adnet", ["train_3d"], {**SMALL["adnet"], **SMALL_3D, "patch_size": [32, 32, 4]}, [3]),
     "ssl_panet": ("ssl_alpnet", ["panet"], SMALL["ssl_alpnet"], [3]),
     "two_shots": ("adnet", [], {**SMALL["adnet"], "shots": 2}, [3]),
     "two_supports": ("ssl_alpnet", [], SMALL["ssl_alpnet"], [3, 4]),
@@ -56,7 +56,13 @@ def case(request, dataset, tmp_path):
 def _random_weights(folder, overlays, settings, scan, checkpoint):
     """Save random weights that segment neither nothing nor everything of a scan."""
     parser = bundle_workflow(
-        folder, ["inference", *overlays], "infer", **settings, organs=[1], precision="float32"
+        folder,
+        ["inference"],
+        "infer",
+        **settings,
+        **{"trained#configs": ["train", *overlays]},
+        organs=[1],
+        precision="float32",
     ).parser
     network = parser.get_parsed_content("network_def")
     query = parser.get_parsed_content("preprocessing")({"image": str(scan)})["image"]

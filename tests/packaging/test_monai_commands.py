@@ -21,10 +21,10 @@ from tests.e2e.tiny import SMALL, SMALL_3D, SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Path(__file__).parent / "meta_schema_stand_in.json"
-# Overlays of inference.yaml and settings of a small network.
+# Overlays of train.yaml and settings of a small network.
 NETWORKS = {
     **{bundle: (bundle, [], settings) for bundle, settings in SMALL.items()},
-    "adnet_3d": ("adnet", ["inference_3d"], {**SMALL["adnet"], **SMALL_3D}),
+    "adnet_3d": ("adnet", ["train_3d"], {**SMALL["adnet"], **SMALL_3D}),
 }
 FULL_SIZE = ("adnet", "alpnet3d")
 
@@ -45,13 +45,13 @@ def network(request, bundle_root, packaged, options):
             pytest.skip(f"takes long: full size is checked with {' and '.join(FULL_SIZE)}")
         if request.param == "full size" or (request.param == "packaged" and not overlays):
             settings = {}  # what was packaged is small already
-        names = ["inference", *overlays]
-        configs = str([f"configs/{name}.yaml" for name in names])
-        arguments = ["--meta_file", "configs/metadata.json", "--config_file", configs, *options(**settings)]
+        settings = {**settings, **({"trained#configs": ["train", *overlays]} if overlays else {})}
+        arguments = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.yaml"]
+        arguments += options(**settings)
         if overlays:
             arguments += ["--_meta_#network_data_format#inputs#image#spatial_shape", "[215, 215, 10]"]
         folder = (packaged if request.param == "packaged" else bundle_root)(bundle)
-        return folder, arguments, (names, settings)
+        return folder, arguments, settings
 
     return get
 
@@ -61,8 +61,8 @@ def with_weights(network, own_scripts, tmp_path):
     """As `network`, with a checkpoint and the network that it fits."""
 
     def get(name):
-        folder, arguments, (names, settings) = network(name)
-        net = bundle_workflow(folder, names, "infer", **settings).parser.get_parsed_content("network_def")
+        folder, arguments, settings = network(name)
+        net = bundle_workflow(folder, ["inference"], "infer", **settings).parser.get_parsed_content("network_def")
         checkpoint = tmp_path / "model.pt"
         torch.save(net.state_dict(), checkpoint)
         return folder, [*arguments, "--ckpt_file", checkpoint], load_network(net, str(checkpoint)).eval()

@@ -18,6 +18,7 @@ import common
 from common.errors import InputError
 from common.packaging.package import package as write_package
 from common.packaging.package import package_all
+from common.training_record import read_record
 from tests.e2e.packaged import BUNDLES, TRAINED_WITH, copy_with_tiny_overlay
 from tests.e2e.packaged import package as run_package
 from tests.e2e.tiny import SMALL, SMALL_3D
@@ -71,13 +72,15 @@ def test_nothing_names_the_repository(folder, bundle):
         assert f"bundles/{bundle}" not in text and "_target_: common." not in text and "from common" not in text, path
 
 
-def test_the_overlays_are_written_into_both_configurations(folder, bundle):
+def test_the_overlays_are_written_into_the_training_and_come_with_the_weights(folder, bundle):
     train, inference = (
         yaml.safe_load((folder / f"configs/{name}.yaml").read_text()) for name in ("train", "inference")
     )
     assert {key: train[key] for key in SMALL[bundle]} == SMALL[bundle]
-    assert {key: inference[key] for key in SMALL[bundle]} == SMALL[bundle]
-    assert train["episodes_per_epoch"] == 20 and "episodes_per_epoch" not in inference
+    assert train["episodes_per_epoch"] == 20
+    assert not inference.keys() & SMALL[bundle].keys()
+    settings = read_record(folder / "models/model.pt")["settings"]
+    assert {key: settings[key] for key in SMALL[bundle]} == SMALL[bundle]
 
 
 def run_alone(run_python, tmp_path, blocked, *arguments):
@@ -100,9 +103,7 @@ def test_it_segments_bit_for_bit_as_the_repository_does(folder, bundle, run_pyth
     run_alone(
         run_python, tmp_path, NOT_FOR_INFERENCE, "run", "--config_file", f"{folder}/configs/inference.yaml", *alone
     )
-    own = overrides(
-        **files, **SMALL[bundle], output_dir=tmp_path / "own", confidence=True, checkpoint=folder / "models/model.pt"
-    )
+    own = overrides(**files, output_dir=tmp_path / "own", confidence=True, checkpoint=folder / "models/model.pt")
     run_python("-m", "monai.bundle", "run", "--config_file", BUNDLES / bundle / "configs/inference.yaml", *own)
     for name in ("case_1_seg.nii.gz", "case_1_confidence.nii.gz"):
         first, second = (nib.load(tmp_path / side / name) for side in ("alone", "own"))
@@ -185,7 +186,10 @@ def test_a_link_becomes_the_file(adnet, run_python, tmp_path):
             lambda source: (source / "configs/tiny.yaml").write_text("# x\ntrain#nothing#x: 1\n"),
             "no mapping train#nothing",
         ),
-        (lambda source: (source / "configs/tiny.yaml").write_text("# x\nencoder_depth: 34\n"), "ResNet"),
+        (
+            lambda source: (source / "configs/tiny.yaml").write_text("# x\nencoder_depth: 50\n"),
+            "trained with 18; leave",
+        ),
         (lambda source: (source / "configs/tiny.yaml").unlink(), "tiny.yaml; there are:"),
     ],
 )
@@ -200,8 +204,9 @@ def test_what_cannot_be_packaged_is_refused_and_leaves_nothing(adnet, run_python
 
 
 def test_weights_of_another_network_and_foreign_folders_are_refused(adnet, tmp_path):
+    torch.save(dict(torch.load(adnet / "models/model.pt")), tmp_path / "model.pt")  # without the settings
     with pytest.raises(ValueError, match="checkpoint of another network"):
-        package_all([BUNDLES / "adnet"], tmp_path, checkpoint=adnet / "models/model.pt")
+        package_all([BUNDLES / "adnet"], tmp_path, checkpoint=tmp_path / "model.pt")
     (tmp_path / "adnet").mkdir()
     with pytest.raises(ValueError, match="is no packaged bundle"):
         package_all([BUNDLES / "adnet"], tmp_path, checkpoint=adnet / "models/model.pt")
@@ -210,11 +215,10 @@ def test_weights_of_another_network_and_foreign_folders_are_refused(adnet, tmp_p
 def test_adnet_in_3d_is_a_bundle_of_its_own(run_python, dataset, tmp_path):
     source = copy_with_tiny_overlay("adnet", tmp_path)
     text = (source / "configs/tiny.yaml").read_text() + yaml.safe_dump(SMALL_3D) + "min_voxels: 50\n"
-    for name in ("train_3d", "inference_3d"):
-        path = source / f"configs/{name}.yaml"
-        kept = [line for line in path.read_text().splitlines() if line.split(":")[0] not in [*SMALL_3D, "min_voxels"]]
-        lines = [line for line in text.splitlines()[1:] if line and line.split(":")[0] not in "train"]
-        path.write_text("\n".join(kept) + "\n" + "\n".join(lines) + "\n")
+    path = source / "configs/train_3d.yaml"
+    kept = [line for line in path.read_text().splitlines() if line.split(":")[0] not in [*SMALL_3D, "min_voxels"]]
+    lines = [line for line in text.splitlines()[1:] if line and line.split(":")[0] not in "train"]
+    path.write_text("\n".join(kept) + "\n" + "\n".join(lines) + "\n")
     configs = str([f"{source}/configs/{name}.yaml" for name in ("train", "train_3d")])
     places = {
         name: tmp_path / folder for name, folder in (("ckpt_dir", "models"), ("output_dir", "e"), ("cache_dir", "c"))
