@@ -126,7 +126,8 @@ def _wrong_values(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
                 value = parser.get_parsed_content(name)
             except Exception as error:
                 root = root_cause(error)
-                yield f"{name} is {value!r}, which cannot be evaluated: {type(root).__name__}: {one_line(root)}"
+                cause = f"{name} is {value!r}, which cannot be evaluated: {type(root).__name__}: "
+                yield one_line(root) if isinstance(root, InputError) else f"{cause}{one_line(root)}"
                 continue
         message = fault(name, value)
         if message is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,14 @@ def _adopt(parser: ConfigParser) -> None:
 def _record(checkpoint: str | Path | None, instead: str) -> dict[str, Any] | None:
     record = None if checkpoint is None else read_usable_record(checkpoint)
     if record is None and checkpoint is not None and Path(checkpoint).is_file():
-        logger.warning("%s holds no settings of its training; %s", checkpoint, instead)
+        _say_once(f"{checkpoint} holds no settings of its training; {instead}")
     return record
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Log a warning; a configuration is checked before it is built, and builds this component both times."""
+    logger.warning(line)
 
 
 def _given(parser: ConfigParser, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
         record = json.loads(entry["record"])
         parts = [record["components"], record["settings"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the settings in it cannot be read ({error}); train again") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: the settings in it cannot be read ({reason}); train again") from None
     for text in _texts(parts):
         # Weights come from other people: what they hold is read, never evaluated.
         if text[:1] in ("$", "%"):
