@@ -58,7 +58,7 @@ def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str) -> Path:
     places = {"checkpoint": output_dir / "models" / "model.pt", "output_dir": output_dir / "predictions"}
     files = {"support_image": [support["image"]], "support_label": [support["label"]], "image": [query["image"]]}
     bundle_workflow(
-        bundle, ["inference", "quick"], "infer", **{key: literal(value) for key, value in (places | files).items()}
+        bundle, ["inference"], "infer", **{key: literal(value) for key, value in (places | files).items()}
     ).run()
     name = Path(query["image"]).name.split(".nii")[0]
     prediction = output_dir / "predictions" / f"{name}_seg.nii.gz"

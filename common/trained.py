@@ -40,7 +40,7 @@ class Trained:
         parser = calling_parser() or ConfigParser({})
         overlays: dict[str, Any] = {}
         for name in configs[1:]:
-            overlays |= ConfigParser.load_config_file(_config_file(name))
+            overlays |= _training_overlay(parser, name)
         names = ", ".join(f"{name}.yaml" for name in configs)
         record = _record(checkpoint, f"those of {names} and those given by hand are used")
         if record is None:
@@ -166,6 +166,16 @@ def _fixed(record: Mapping[str, Any]) -> set[str]:
     """Name the settings that may not change after the training: those of network and preprocessing."""
     texts = json.dumps([record["components"].get(name) for name in ("network_def", "prepare")])
     return {name for name in record["settings"] if f'"@{name}"' in texts and name not in _FREE}
+
+
+def _training_overlay(parser: ConfigParser, name: str) -> dict[str, Any]:
+    """Read an overlay of a training, and refuse one whose ids only inference has: they would be passed over."""
+    overlay = dict(ConfigParser.load_config_file(_config_file(name)))
+    known = {*ConfigParser.load_config_file(_config_file("train")), "precision"}
+    wrong = [key for key in overlay if "#" not in key and key in parser and key not in known]
+    if wrong:
+        raise InputError(f"{name}.yaml sets {', '.join(wrong)}, which belongs to inference; give it there by itself")
+    return overlay
 
 
 def _config_file(name: str) -> str:

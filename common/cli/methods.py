@@ -17,6 +17,7 @@ from .options import (
     Overlays,
     Overrides,
     Overwrite,
+    TrainedWith,
     dataset_settings,
     file_setting,
     read_integers,
@@ -45,13 +46,18 @@ def evaluate(
     bundle: Bundle,
     dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
     config: Overlays = "",
+    checkpoint: Checkpoint = None,
+    output_dir: Annotated[Optional[Path], typer.Option(help="Folder for scores; default: the bundle's eval.")] = None,  # noqa: UP045
     fold: Annotated[int, typer.Option(min=0, max=4, help="Fold whose queries are scored.")] = 0,
     channel: Channel = None,
     allow_outside: Outside = False,
 ) -> None:
     """Score a trained bundle under EP1 and EP2, case by case."""
     overlays = ",".join(part for part in (config, "evaluate") if part)
-    _run(bundle, ["train"], overlays, "train", {**dataset_settings(dataset_dir, channel, allow_outside), "fold": fold})
+    settings = {**dataset_settings(dataset_dir, channel, allow_outside), "fold": fold}
+    places = {"checkpoint": checkpoint, "output_dir": output_dir}
+    settings |= {name: literal(place) for name, place in places.items() if place is not None}
+    _run(bundle, ["train"], overlays, "train", settings)
 
 
 def segment(
@@ -60,7 +66,7 @@ def segment(
     support_label: Annotated[list[str], typer.Option(help="Its label map; one drawn slice is enough.")],
     image: Annotated[list[str], typer.Option(help="Scan to segment; repeat it for several.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
-    config: Overlays = "",
+    config: TrainedWith = "",
     checkpoint: Checkpoint = None,
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
@@ -86,7 +92,8 @@ def segment(
         overrides["protocol"] = "ep1"
     if precision is not None:
         overrides["precision"] = precision
-    _run(bundle, ["inference"], config, "infer", overrides)
+    overrides["trained#configs"] = ["train", *split_names(config)]
+    _run(bundle, ["inference"], "", "infer", overrides)
 
 
 def statistics(

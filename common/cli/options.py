@@ -15,6 +15,9 @@ Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/
 Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
 Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
+TrainedWith = Annotated[
+    str, typer.Option("--config", help="Overlays of the training, for older weights: later ones carry their settings.")
+]
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that this command did not make.")]
 Channel = Annotated[Optional[str], typer.Option(help="Number or name, where subjects have several (case_0001).")]  # noqa: UP045

@@ -84,8 +84,8 @@ def test_overlays_train_and_segment(run_bundle, dataset, options, tmp_path):
     for support_slices in ("all", "one"):
         out = tmp_path / support_slices
         run_bundle(
-            *("run", "--config_file", f"['{CONFIGS}/inference.yaml','{CONFIGS}/inference_3d.yaml']"),
-            *options(**TINY, **files, checkpoint=tmp_path / "ckpt_dir/model.pt", output_dir=out),
+            *("run", "--config_file", f"{CONFIGS}/inference.yaml"),
+            *options(**files, checkpoint=tmp_path / "ckpt_dir/model.pt", output_dir=out),
             *options(support_slices=support_slices),
         )
         answer, stored = nib.load(out / "case_1_seg.nii.gz"), nib.load(files["image"])

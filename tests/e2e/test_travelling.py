@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from common import trained
 from common.errors import InputError, guard
 from common.training_record import read_record
 from common.workflow import bundle_workflow
@@ -100,6 +101,15 @@ def test_overlays_named_again_must_agree(model, segment):
 
 
 @pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
+def test_an_overlay_of_inference_is_not_passed_over(model, segment, bundle_root, monkeypatch, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("confidence: true\n")
+    found = trained._config_file
+    monkeypatch.setattr(trained, "_config_file", lambda name: str(overlay) if name == "mine" else found(name))
+    with pytest.raises((InputError, SystemExit), match=r"mine\.yaml sets confidence, which belongs to inference"):
+        segment("adnet", model("adnet"), **{"trained#configs": ["train", "mine"]})
+
+
 def test_evaluation_takes_the_settings_too(bundle, model, bundle_root, dataset, tmp_path):
     def score(name, checkpoint, **settings):
         places = {"checkpoint": str(checkpoint), "output_dir": str(tmp_path / name), "cache_dir": str(tmp_path / "c")}

@@ -19,6 +19,7 @@ from monai.inferers import sliding_window_inference
 from common.errors import InputError
 from common.networks import load_network
 from common.packaging.freeze import freeze
+from common.training_record import attach_record
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_3D, save, scan
 from tests.test_project import refuse_imports
@@ -69,6 +70,13 @@ def _random_weights(folder, overlays, settings, scan, checkpoint):
     _calibrate(network, query, parser.get_parsed_content("inferer"))
     torch.save(network.state_dict(), checkpoint)
     return parser, query
+
+
+def _as_trained(parser, weights):
+    """Store the settings with the weights, as a training does."""
+    trained, state = parser.get_parsed_content("trained"), torch.load(weights)
+    attach_record(state, {"components": trained.components, "settings": trained.settings})
+    torch.save(state, weights)
 
 
 def _calibrate(network, query, inferer):
@@ -248,7 +256,8 @@ def test_the_documented_commands_run(bundle, dataset, run_python, tmp_path):
     support = {"support_image": tmp_path / "patient_a.nii.gz", "support_label": tmp_path / "patient_a_organs.nii.gz"}
     settings = {key: str(path) for key, path in support.items()}
     scan, weights = tmp_path / "patient_b.nii.gz", tmp_path / "model.pt"
-    _random_weights(ROOT / "bundles" / bundle, ["quick"], settings, scan, weights)
+    parser, _ = _random_weights(ROOT / "bundles" / bundle, ["quick"], settings, scan, weights)
+    _as_trained(parser, weights)
 
     answers = []
     for command in commands:
