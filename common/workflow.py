@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def bundle_workflow(
     The folder goes on ``sys.path`` for its ``scripts``: one bundle per process.
 
     Args:
-        bundle: folder with ``configs/`` and ``scripts/``.
+        bundle: folder with ``configs/`` and ``scripts/``, or name of a bundle, see ``bundle_folder``.
         configs: names of files in ``configs`` without extension, base first, overlays after it.
         kind: ``train`` or ``infer``, which of MONAI's property lists applies.
         overrides: ids and values, ``#`` in ids written as ``#`` through a dictionary: ``**{"train#x": 1}``.
@@ -36,7 +37,8 @@ def bundle_workflow(
     Raises:
         InputError: the bundle or a configuration does not exist or cannot be read, or a setting is wrong.
     """
-    folder = Path(bundle).absolute() / "configs"
+    bundle = bundle_folder(bundle)
+    folder = bundle / "configs"
     check_configuration(bundle, configs, overrides)
     _read_file(folder / "metadata.json")
     workflow = ConfigWorkflow(
@@ -48,6 +50,35 @@ def bundle_workflow(
     )
     workflow.initialize()
     return workflow
+
+
+def bundle_folder(bundle: str | Path) -> Path:
+    """Find a bundle by its folder, or by its name among those of the checkout or the installed package.
+
+    Args:
+        bundle: folder, or name such as ``adnet``.
+
+    Returns:
+        Absolute path.
+
+    Raises:
+        InputError: there is no such bundle.
+    """
+    path = Path(bundle)
+    if (path / "configs").is_dir():
+        return path.absolute()
+    for folder in shipped_bundles():
+        if os.fspath(bundle) == folder.name:
+            return folder
+    lack = "it has no folder configs" if path.is_dir() else "there is no such folder"
+    names = ", ".join(folder.name for folder in shipped_bundles()) or "none"
+    raise InputError(f"no bundle {bundle}: {lack}; give a folder, or the name of one of these: {names}")
+
+
+def shipped_bundles() -> list[Path]:
+    """List the folders of the project's bundles: of the checkout, or inside of the installed package."""
+    package = Path(__file__).parent
+    return sorted(found.parent for root in (package.parent, package) for found in root.glob("bundles/*/configs"))
 
 
 def check_configuration(bundle: str | Path, configs: Sequence[str], overrides: Mapping[str, Any]) -> None:
@@ -86,10 +117,7 @@ def config_file(bundle: str | Path, name: str) -> Path:
     """
     path = _find(bundle, name)
     if path is None:
-        folder = Path(bundle).absolute() / "configs"
-        if not folder.is_dir():
-            lack = "it has no folder configs" if Path(bundle).is_dir() else "there is no such folder"
-            raise InputError(f"no bundle {bundle}: {lack}; give one such as bundles/adnet")
+        folder = bundle_folder(bundle) / "configs"
         known = ", ".join(sorted(found.stem for found in folder.rglob("*.yaml"))) or "none"
         raise InputError(f"no configuration {folder / name}.yaml; there are: {known}")
     return path

@@ -44,6 +44,7 @@ _verbs: dict[str, Callable[..., None]] = {
     "evaluate": methods.evaluate,
     "segment": methods.segment,
     "statistics": methods.statistics,
+    "where": methods.where,
     "crossval": studies.crossval,
     "table": studies.table,
     "analyse": studies.analyse_runs,

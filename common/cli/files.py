@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from ..literals import split_paths
-from .options import Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, split_names
+from .options import ADNET, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, split_names
 
 
 def prepare_data(
@@ -29,9 +29,9 @@ def prepare_data(
 
 
 def package_bundles(
-    bundles: Annotated[Optional[list[Path]], typer.Argument(help="Bundle folders, for instance bundles/adnet.")] = None,  # noqa: UP045
+    bundles: Annotated[Optional[list[Path]], typer.Argument(help="Names of bundles, or their folders.")] = None,  # noqa: UP045
     output: Annotated[Path, typer.Option(help="Folder for <name>/ and <name>_v<version>.zip.")] = Path("dist"),
-    every: Annotated[bool, typer.Option("--all", help="Every bundle in the folder bundles.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every bundle of the project.")] = False,
     checkpoint: Checkpoint = None,
     config: Overlays = "",
     variant: Annotated[Optional[str], typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,  # noqa: UP045
@@ -44,10 +44,11 @@ def package_bundles(
 ) -> None:
     """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
     from ..packaging.package import package_all
+    from ..workflow import bundle_folder, shipped_bundles
 
-    folders = sorted(path.parent for path in Path("bundles").glob("*/configs")) if every else bundles
+    folders = shipped_bundles() if every else [bundle_folder(bundle) for bundle in bundles or []]
     if not folders:
-        raise InputError("name bundle folders, or --all from the folder that holds bundles/")
+        raise InputError("name bundles, for instance adnet, or give --all")
     if checkpoint is not None and len(folders) > 1:
         raise InputError("--checkpoint belongs to one bundle")
     options = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant, "overwrite": overwrite}
@@ -56,7 +57,6 @@ def package_bundles(
 
 
 def freeze_organ(
-    bundle: Bundle,
     support_image: Annotated[
         list[str], typer.Option("--support-image", "--support_image", help="Annotated scan; repeat it for several.")
     ],
@@ -65,6 +65,7 @@ def freeze_organ(
     ],
     organ: Annotated[str, typer.Option(help="Name in the dataset.json of the label map's dataset, or label value.")],
     output: Annotated[Path, typer.Option(help="File to write: .ts for TorchScript, .onnx for ONNX.")],
+    bundle: Bundle = ADNET,
     config: Overlays = "",
     checkpoint: Checkpoint = None,
     onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,
@@ -72,12 +73,13 @@ def freeze_organ(
 ) -> None:
     """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""
     from ..packaging.freeze import freeze
+    from ..workflow import bundle_folder
 
     images, labels = (
         [path for text in texts for path in split_paths(text)] for texts in (support_image, support_label)
     )
     options: dict[str, Any] = {"config": split_names(config), "checkpoint": checkpoint, "onnx": onnx}
-    for path in freeze(bundle, images, labels, organ, output, **options, overwrite=overwrite):
+    for path in freeze(bundle_folder(bundle), images, labels, organ, output, **options, overwrite=overwrite):
         print(path)
 
 
@@ -92,7 +94,9 @@ def dicom_seg(
     """Write a label map as DICOM-SEG, with coded organs and references to its series."""
     from ..dicom import algorithm_of, parse_names, write_segmentation
     from ..records import check_output, mark_of
+    from ..workflow import bundle_folder
 
+    bundle = None if bundle is None else bundle_folder(bundle)
     mark = mark_of("dicom-seg", series, label, names, bundle)
     check_output(output, mark, [series, label], overwrite)
     print(write_segmentation(series, label, output, parse_names(names), *algorithm_of(bundle), mark=mark))

@@ -10,6 +10,7 @@ import typer
 
 from ..literals import literal
 from .options import (
+    ADNET,
     Bundle,
     Channel,
     Checkpoint,
@@ -27,7 +28,7 @@ from .options import (
 
 
 def train(
-    bundle: Bundle,
+    bundle: Bundle = ADNET,
     dataset_dir: Annotated[
         str, typer.Option(help="Folder of scans, labels optional; phantom is built in.")
     ] = "phantom",
@@ -43,7 +44,7 @@ def train(
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: Bundle = ADNET,
     dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
     config: Overlays = "",
     checkpoint: Checkpoint = None,
@@ -61,11 +62,11 @@ def evaluate(
 
 
 def segment(
-    bundle: Bundle,
     support_image: Annotated[list[str], typer.Option(help="Annotated scan; repeat it for several.")],
     support_label: Annotated[list[str], typer.Option(help="Its label map; one drawn slice is enough.")],
     image: Annotated[list[str], typer.Option(help="Scan to segment; repeat it for several.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
+    bundle: Bundle = ADNET,
     config: TrainedWith = "",
     checkpoint: Checkpoint = None,
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
@@ -97,8 +98,8 @@ def segment(
 
 
 def statistics(
-    bundle: Bundle,
     dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
+    bundle: Bundle = ADNET,
     config: Overlays = "",
     override: Overrides = None,
     channel: Channel = None,
@@ -122,21 +123,29 @@ def statistics(
 def preview(
     image: Annotated[Path, typer.Option(help="Scan.")],
     output: Annotated[Path, typer.Option(help="PNG to write.")],
-    bundle: Bundle = Path("bundles/adnet"),
+    bundle: Bundle = ADNET,
     config: Overlays = "",
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
     from ..records import check_output, mark_of
     from ..supervoxels.preview import preview as draw
-    from ..workflow import bundle_workflow
+    from ..workflow import bundle_folder, bundle_workflow
 
+    bundle = bundle_folder(bundle)
     mark = mark_of("preview", image, bundle, config)
     check_output(output, mark, [image], overwrite)
     parser = bundle_workflow(bundle, ["train", *split_names(config)]).parser
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
     min_size = parser.get("supervoxel_min_size", 0)  # superpixels and SLIC have none
     print(draw(item["image"], item["supervoxels"], output, min_size, mark=mark))
+
+
+def where(bundle: Annotated[Path, typer.Argument(help="Name of a bundle.")] = ADNET) -> None:
+    """Print a bundle's folder, for python -m monai.bundle run."""
+    from ..workflow import bundle_folder
+
+    print(bundle_folder(bundle))
 
 
 def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import typer
 from ..errors import InputError
 from ..literals import literal, split_paths
 
-Bundle = Annotated[Path, typer.Option(help="Bundle folder, for instance bundles/adnet.")]
+Bundle = Annotated[Path, typer.Option(help="Name of a bundle, or its folder: adnet, bundles/adnet.")]
+ADNET = Path("adnet")  # the bundle where none is named
 Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
 Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]

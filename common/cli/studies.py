@@ -8,11 +8,11 @@ from typing import Annotated, Any, Optional
 import typer
 
 from ..errors import InputError
-from .options import Bundle, Overlays, Overrides, Overwrite, read_folds, read_overrides, split_names
+from .options import ADNET, Bundle, Overlays, Overrides, Overwrite, read_folds, read_overrides, split_names
 
 
 def crossval(
-    bundle: Bundle,
+    bundle: Bundle = ADNET,
     dataset: Annotated[
         str, typer.Option(help="Name; published folds for chaos_t2, sabs, mscmr, visceral.")
     ] = "phantom",
@@ -113,8 +113,9 @@ def _crossval(
     from ..evaluation.runs import Study, list_runs
     from ..resuming import make_folder
     from ..settings import check_value
-    from ..workflow import check_configuration
+    from ..workflow import bundle_folder, check_configuration
 
+    bundle = bundle_folder(bundle)
     if engine not in ("local", "ray", "slurm"):
         raise InputError(f"--engine is {engine!r}; it takes local, ray or slurm")
     check_value("protocols", shared["protocols"])
@@ -124,7 +125,7 @@ def _crossval(
     for chosen in configs:
         check_configuration(bundle, ["train", *chosen, "evaluate"], settings["overrides"])
     runs = [run for chosen in configs for run in list_runs(bundle, config=chosen, data=shared["data"], **settings)]
-    study = Study(bundle.absolute(), **shared)
+    study = Study(bundle, **shared)
     if task is not None:
         if task >= len(runs):
             raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")

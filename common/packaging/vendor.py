@@ -10,7 +10,7 @@ from ..workflow import ABLATIONS
 
 # What the bundles' configurations name is vendored with all that it imports; the rest stays behind.
 _LEFT_BEHIND = (
-    *("cli", "demo.py", "workflow.py", "packaging", "data/adapters", "supervoxels/preview.py"),
+    *("cli", "demo.py", "workflow.py", "packaging", "bundles", "data/adapters", "supervoxels/preview.py"),
     *("evaluation/ablations.py", "evaluation/analyses.py", "evaluation/figures.py", "evaluation/overlay.py"),
     *("evaluation/runs.py", "evaluation/crossval.py", "evaluation/engines.py", "evaluation/results.py"),
     *("evaluation/published.py", "evaluation/published.yaml", "evaluation/statistics.py", "evaluation/grid.py"),
