@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +48,48 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epoch
     trained = bundle_workflow(bundle, scoring, **places, output_dir=literal(output_dir / "trained"))
     trained.run()
 
-    picture = _draw_first_query(bundle, output_dir, dataset_dir)
+    files = _first_files(dataset_dir)
+    picture = _draw_first_query(bundle, output_dir, dataset_dir, files)
     print(f"\n{bundle.name} on held-out subjects of {dataset_dir}, mean Dice; the support is never in training")
     for title, workflow in (("untrained", untrained), ("trained", trained)):
         print(dice_table(workflow.parser.get_parsed_content("cases").rows, title))
     print(f"overlay of one segmented scan: {picture}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
+    print("\nNext, as it stands:")
+    for command in _next_commands(bundle, output_dir, files):
+        print(f"  {shlex.join(command)}")
 
 
-def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str) -> Path:
+def _first_files(dataset_dir: str) -> dict[str, str]:
+    """Name the support of fold 0 and its first query."""
     parts = split(load_datalist(dataset_dir), fold=0)
     support, query = parts["support"][0], parts["query"][0]
+    names = {"support_image": support["image"], "support_label": support["label"]}
+    return {**names, "image": query["image"], "label": query["label"]}
+
+
+def _next_commands(bundle: Path, output_dir: Path, files: Mapping[str, str]) -> list[list[str]]:
+    """Give the commands that segment a scan with the model, and that draw the supervoxels of that scan."""
+    beside = Path(sys.executable).with_name("fewshot")  # where the environment has put it
+    program = os.path.relpath(beside) if beside.is_file() else "fewshot"
+    names = ("support_image", "support_label", "image")
+    options = [part for name in names for part in (f"--{name.replace('_', '-')}", files[name])]
+    model = ["--checkpoint", str(output_dir / "models" / "model.pt"), "--output-dir", str(output_dir / "segmented")]
+    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", "quick"]
+    chosen = ["--bundle", str(bundle)]
+    return [[program, "segment", *chosen, *model, *options], [program, "supervoxels", "preview", *chosen, *picture]]
+
+
+def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str, files: Mapping[str, str]) -> Path:
     places = {"checkpoint": output_dir / "models" / "model.pt", "output_dir": output_dir / "predictions"}
-    files = {"support_image": [support["image"]], "support_label": [support["label"]], "image": [query["image"]]}
+    scans = {name: [files[name]] for name in ("support_image", "support_label", "image")}
     bundle_workflow(
-        bundle, ["inference"], "infer", **{key: literal(value) for key, value in (places | files).items()}
+        bundle, ["inference"], "infer", **{key: literal(value) for key, value in (places | scans).items()}
     ).run()
-    name = Path(query["image"]).name.split(".nii")[0]
+    name = Path(files["image"]).name.split(".nii")[0]
     prediction = output_dir / "predictions" / f"{name}_seg.nii.gz"
     names = label_names(dataset_dir)
-    return draw_overlay(query["image"], prediction, output_dir / "overlay.png", query["label"], names)
+    return draw_overlay(files["image"], prediction, output_dir / "overlay.png", files["label"], names)
 
 
 def main() -> None:

@@ -83,6 +83,7 @@ def segment(
         "output_dir": literal(output_dir),
         "confidence": confidence,
         "overwrite": overwrite,
+        "summary": True,
     }
     if checkpoint is not None:
         overrides["checkpoint"] = literal(checkpoint)

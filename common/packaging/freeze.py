@@ -16,7 +16,7 @@ from monai.config import get_config_values
 from monai.data import MetaTensor, save_net_with_metadata
 from torch import Tensor, nn
 
-from ..data import label_names
+from ..data.companions import organ_names
 from ..errors import InputError
 from ..files import whole_file
 from ..literals import literal, split_paths
@@ -116,11 +116,7 @@ def _support(parser: ConfigParser) -> tuple[Tensor, Tensor]:
 
 def _organ(organ: str | int, label_maps: list[str]) -> tuple[str, int]:
     """Return name and label value; an organ given by value that no dataset.json names is called by its number."""
-    named: dict[str, int] = {}
-    for folder in [parent for path in label_maps[:1] for parent in Path(path).absolute().parents[:2]]:
-        if (folder / "dataset.json").is_file():
-            named = {name: value for name, value in label_names(folder).items() if value > 0}
-            break
+    named = {name: value for value, name in organ_names(label_maps).items()}
     if str(organ).isdecimal() and int(organ) > 0:
         return next((name for name, value in named.items() if value == int(organ)), str(organ)), int(organ)
     if organ in named:

@@ -8,6 +8,7 @@ from .preprocessing import ScanPreprocessing
 from .reading import LoadScansd
 from .saving import SaveAnswerd
 from .studies import StudySupportd
+from .summary import PrintSummaryd
 from .support import LoadSupportd
 from .warnings import WarnOfAnswerd
 
@@ -17,6 +18,7 @@ __all__ = [
     "LoadSupportd",
     "MergeOrgansd",
     "OrganMasksd",
+    "PrintSummaryd",
     "QueryExtentd",
     "SafeSpacingd",
     "SaveAnswerd",

@@ -67,11 +67,22 @@ class QueryExtentd(MapTransform):
         return d
 
 
+def cut_axis(image: MetaTensor) -> int:
+    """Return the stored axis that has become the slice axis.
+
+    Args:
+        image: preprocessed ``(1, X, Y, Z)``, its meta with the stored affine.
+    """
+    stored = torch.as_tensor(image.meta["original_affine"]).double().reshape(4, 4)
+    directions = stored[:3, :3] / stored[:3, :3].norm(dim=0)
+    return int((image.affine.double()[:3, 2] @ directions).abs().argmax())
+
+
 def _preprocessed_slices(image: MetaTensor, slices: tuple[int, int]) -> tuple[int, int]:
     """Map stored slice numbers to slices of the preprocessed grid, by way of world coordinates."""
     stored = torch.as_tensor(image.meta["original_affine"]).double().reshape(4, 4)
     shape = [int(n) for n in torch.as_tensor(image.meta["spatial_shape"]).flatten()]
-    axis = _cut_axis(stored, image.affine.double())
+    axis = cut_axis(image)
     first, last = sorted(int(index) for index in slices)
     counted = f"counted along the {('first', 'second', 'third')[axis]} stored axis, {_direction(stored, axis)}"
     if first < 0 or last >= shape[axis]:
@@ -85,12 +96,6 @@ def _preprocessed_slices(image: MetaTensor, slices: tuple[int, int]) -> tuple[in
     grid = (points @ stored.T) @ torch.linalg.inv(image.affine.double()).T
     low, high = sorted(grid[:, 2].tolist())
     return max(0, round(low)), min(image.shape[-1] - 1, round(high))
-
-
-def _cut_axis(stored: torch.Tensor, prepared: torch.Tensor) -> int:
-    """The stored axis that has become the slice axis."""
-    directions = stored[:3, :3] / stored[:3, :3].norm(dim=0)
-    return int((prepared[:3, 2] @ directions).abs().argmax())
 
 
 def _direction(affine: torch.Tensor, axis: int) -> str:

@@ -1,11 +1,15 @@
 """`make demo`'s promise for every bundle: what quick training on the phantom reaches on held-out subjects."""
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from common.evaluation import summarise
 
+ROOT = Path(__file__).parents[2]
 # Protocol, lowest mean Dice, least gain over the untrained network. docs/results.md has what was reached. Rounding, and
 # with it the result, depends on the number of threads and on the processor; the floors leave room for that. Under k12
 # LSNet is told where to look, so that its untrained network is good already.
@@ -26,6 +30,20 @@ SHORT_PROMISES = {
 }
 
 
+def type_what_it_says(output, folder):
+    """The two commands that the demo ends with, in a shell."""
+    lines = output[output.index("Next, as it stands:") :].splitlines()[1:]
+    assert len(lines) == 2
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    answers = [
+        subprocess.run(line, shell=True, cwd=ROOT, env=environment, check=True, text=True, capture_output=True)
+        for line in lines
+    ]
+    assert " ml, slices " in answers[0].stdout
+    assert len(list((folder / "segmented").glob("*_seg.nii.gz"))) == 1
+    assert (folder / "supervoxels.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.fixture
 def check(run_python, tmp_path):
     def run(bundle, promises, *options):
@@ -40,6 +58,7 @@ def check(run_python, tmp_path):
             assert trained >= floor, output[-1500:]
             assert trained >= untrained + gain, output[-1500:]
         assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")
+        type_what_it_says(output, tmp_path)
 
     return run
 
