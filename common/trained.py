@@ -38,9 +38,6 @@ class Trained:
 
     def __init__(self, checkpoint: str | Path | None, configs: Sequence[str] = ("train",)) -> None:
         parser = calling_parser() or ConfigParser({})
-        overlays: dict[str, Any] = {}
-        for name in configs[1:]:
-            overlays |= _training_overlay(parser, name)
         names = ", ".join(f"{name}.yaml" for name in configs)
         record = _record(checkpoint, f"those of {names} and those given by hand are used")
         if record is None:
@@ -49,7 +46,10 @@ class Trained:
             given = _given(parser, record["settings"])
             record = make_record(ConfigParser({**training, **given}))
         given = _given(parser, record["settings"])
-        check_agreement(checkpoint, record, {**overlays, **given})
+        named: dict[str, Any] = {}
+        for name in configs[1:]:
+            named |= _training_overlay(parser, name, record)
+        check_agreement(checkpoint, record, {**named, **given})
         self.components: dict[str, Any] = record["components"]
         self.settings: dict[str, Any] = {**record["settings"], **given}
 
@@ -168,10 +168,10 @@ def _fixed(record: Mapping[str, Any]) -> set[str]:
     return {name for name in record["settings"] if f'"@{name}"' in texts and name not in _FREE}
 
 
-def _training_overlay(parser: ConfigParser, name: str) -> dict[str, Any]:
+def _training_overlay(parser: ConfigParser, name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """Read an overlay of a training, and refuse one whose ids only inference has: they would be passed over."""
     overlay = dict(ConfigParser.load_config_file(_config_file(name)))
-    known = {*ConfigParser.load_config_file(_config_file("train")), "precision"}
+    known = {*ConfigParser.load_config_file(_config_file("train")), *record["settings"], "precision"}
     wrong = [key for key in overlay if "#" not in key and key in parser and key not in known]
     if wrong:
         raise InputError(f"{name}.yaml sets {', '.join(wrong)}, which belongs to inference; give it there by itself")

@@ -100,7 +100,6 @@ def test_overlays_named_again_must_agree(model, segment):
         segment("adnet", model("adnet"), **{"trained#configs": ["train", "nothing_here"]})
 
 
-@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
 def test_an_overlay_of_inference_is_not_passed_over(model, segment, bundle_root, monkeypatch, tmp_path):
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("confidence: true\n")
@@ -110,6 +109,7 @@ def test_an_overlay_of_inference_is_not_passed_over(model, segment, bundle_root,
         segment("adnet", model("adnet"), **{"trained#configs": ["train", "mine"]})
 
 
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
 def test_evaluation_takes_the_settings_too(bundle, model, bundle_root, dataset, tmp_path):
     def score(name, checkpoint, **settings):
         places = {"checkpoint": str(checkpoint), "output_dir": str(tmp_path / name), "cache_dir": str(tmp_path / "c")}

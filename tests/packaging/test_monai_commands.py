@@ -45,7 +45,8 @@ def network(request, bundle_root, packaged, options):
             pytest.skip(f"takes long: full size is checked with {' and '.join(FULL_SIZE)}")
         if request.param == "full size" or (request.param == "packaged" and not overlays):
             settings = {}  # what was packaged is small already
-        settings = {**settings, **({"trained#configs": ["train", *overlays]} if overlays else {})}
+        if overlays:  # the packaged weights are of another network
+            settings = {**settings, "trained#configs": ["train", *overlays], "checkpoint": None}
         arguments = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.yaml"]
         arguments += options(**settings)
         if overlays:
