@@ -46,7 +46,7 @@ def network(request, bundle_root, packaged, options):
         if request.param == "full size" or (request.param == "packaged" and not overlays):
             settings = {}  # what was packaged is small already
         if overlays:  # the packaged weights are of another network
-            settings = {**settings, "trained#configs": ["train", *overlays], "checkpoint": None}
+            settings = {**settings, "trained#configs": ["train", *overlays], "checkpoint": "$None"}
         arguments = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.yaml"]
         arguments += options(**settings)
         if overlays:
