@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from ..literals import split_paths
-from .options import ADNET, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, split_names
+from .options import ADNET, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, TrainsWith, split_names
 
 
 def prepare_data(
@@ -33,7 +33,7 @@ def package_bundles(
     output: Annotated[Path, typer.Option(help="Folder for <name>/ and <name>_v<version>.zip.")] = Path("dist"),
     every: Annotated[bool, typer.Option("--all", help="Every bundle of the project.")] = False,
     checkpoint: Checkpoint = None,
-    config: Overlays = "",
+    config: TrainsWith = "",
     variant: Annotated[Optional[str], typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,  # noqa: UP045
     weights_url: Annotated[
         Optional[str],  # noqa: UP045

@@ -16,6 +16,9 @@ ADNET = Path("adnet")  # the bundle where none is named
 Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
 Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
+TrainsWith = Annotated[
+    str, typer.Option("--config", help="Overlays of the training, for trainings that start from the package.")
+]
 TrainedWith = Annotated[
     str, typer.Option("--config", help="Overlays of the training, for older weights: later ones carry their settings.")
 ]
