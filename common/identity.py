@@ -14,7 +14,17 @@ from .hashing import hash_files
 _FREE = {
     *("_meta_", "imports", "bundle_root", "ckpt_dir", "output_dir", "cache_dir", "dataset_dir", "datalist", "split"),
     *("device", "rank", "num_workers", "cache_bytes", "precision", "compiled", "cuda_graph", "network", "meet"),
-    *("val_interval", "save_interval", "keep_interval", "resume", "restart", "max_epochs", "protocol", "protocols"),
+    *(
+        "val_interval",
+        "save_interval",
+        "keep_interval",
+        "estimate",
+        "resume",
+        "restart",
+        "max_epochs",
+        "protocol",
+        "protocols",
+    ),
     *("shots", "chunk_rule", "evaluate_space", "distances", "validate", "guard", "run", "training"),
     *("optimizer#fused", "optimizer#foreach", "optimizer#capturable"),
     *("train#handlers", "train#trainer", "train#dataset#data", "train#dataset#cache_dir", "train#dataset#num_workers"),

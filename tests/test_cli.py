@@ -1,10 +1,15 @@
 """The command line: verbs, one-line errors, light start."""
 
+import json
+import re
+import shlex
+
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from common.cli import app
-from tests.e2e.tiny import save, scan
+from common.cli import _verbs, app
+from tests.e2e.tiny import SMALL_TRAINING, save, scan
 
 runner = CliRunner()
 
@@ -77,3 +82,69 @@ def test_supervoxel_preview_writes_a_picture(bundle, run_python, bundle_root, tm
     command = ["-m", "common.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
     run_python(*command, "--bundle", bundle_root(bundle), "--config", "quick")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+OURS = (
+    r"a small network from random weights|run folder: .*; prepared scans are kept in|model: .*model\.pt; use it|"
+    r"fewshot segment --bundle|--support-image SCAN|\d+ steps are left; at the pace|"
+    r"case_\d\.nii\.gz: (liver|spleen): (not found|.* ml, slices)|common\.\S+ - WARNING - |preparing volumes: |"
+    r"scans: |^\[\d+/\d+\]|epoch: "
+)
+
+
+def check_lines(result):
+    """Every line is one of ours."""
+    for line in re.split(r"[\n\r]", result.stdout):
+        assert not line.strip() or re.search(OURS, line), line
+
+
+def test_training_and_segmenting_by_the_command_alone(run_python, dataset, tmp_path):
+    """A run folder of its own, the model's path as the only thing to hand on, and no line that is not ours."""
+    settings = {
+        **SMALL_TRAINING["adnet"],
+        "episodes_per_epoch": 30,
+        "batch_size": 1,
+        "max_epochs": 1,
+        "save_interval": 10,
+    }
+    texts = [part for name, value in settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    train = ["-m", "common.cli", "train", "--data", dataset, "--seed", "7", "--fold", "0", "--device", "cpu", *texts]
+    result = run_python(*train, cwd=tmp_path)
+    check_lines(result)
+    assert "steps are left" in result.stdout
+    (run,) = tmp_path.glob("runs/adnet-*")
+    names = {path.name for path in run.iterdir()}
+    assert {"model.pt", "settings.yaml", "training.log", "curves"} <= names
+    content = yaml.safe_load((run / "settings.yaml").read_text())
+    assert (content["seed"], content["fold"], content["image_size"]) == (7, 0, 64)
+    assert "Engine run finished" in (run / "training.log").read_text()
+    again = run_python(*train, "--resume", cwd=tmp_path)
+    assert str(run) in again.stdout and len(list(tmp_path.glob("runs/adnet-*"))) == 1
+
+    line = next(line.strip() for line in result.stdout.splitlines() if line.strip().startswith("fewshot segment"))
+    command = shlex.split(line.removesuffix("\\"))
+    support = [
+        "--support-image",
+        dataset / "imagesTr/case_3.nii.gz",
+        "--support-label",
+        dataset / "labelsTr/case_3.nii.gz",
+    ]
+    query = ["--image", dataset / "imagesTr/case_1.nii.gz", "--output-dir", tmp_path / "out"]
+    segment = run_python("-m", "common.cli", *command[1:], *support, *query, cwd=tmp_path)
+    check_lines(segment)
+    assert len([line for line in segment.stdout.splitlines() if "case_1.nii.gz: " in line]) >= 2
+    assert (tmp_path / "out/case_1_seg.nii.gz").is_file()
+
+
+def test_resuming_without_a_run_is_refused(run_python, tmp_path):
+    result = run_python("-m", "common.cli", "train", "--resume", cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert result.stdout.strip() == "error: --resume: there is no runs/adnet-* here; name the run folder, --output-dir"
+    result = run_python("-m", "common.cli", "train", "--fold", "9", cwd=tmp_path, check=False)
+    assert result.returncode == 1 and "--fold is '9'; it takes 0 to 4, or none" in result.stdout
+
+
+def test_help_lists_every_verb_in_its_group():
+    shown = runner.invoke(app, ["--help"]).stdout
+    assert all(f"{title}:" in shown for title in ("Segment", "Train", "Study", "Ship"))
+    assert all(re.search(rf"^  {name}  ", shown, re.MULTILINE) for name in [*_verbs, "supervoxels"])

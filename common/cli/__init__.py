@@ -6,6 +6,7 @@ Heavy packages are loaded inside the verbs, so that ``fewshot --help`` answers a
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -14,16 +15,32 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import DEBUG, guard
-from . import files, methods, studies
+from . import files, methods, studies, training
+from .quiet import keep_quiet
+
+_GENERAL = ("--debug", "--verbose")
+_GROUPS = {
+    "Segment": ["segment", "freeze", "dicom-seg"],
+    "Train": ["train", "supervoxels", "statistics", "prepare"],
+    "Study": ["evaluate", "crossval", "table", "analyse", "report"],
+    "Ship": ["package", "where"],
+}
 
 
 class _Verbs(TyperGroup):
-    """Verbs behind which ``--debug`` may stand as well."""
+    """Verbs in groups, behind which ``--debug`` and ``--verbose`` may stand as well."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Move ``--debug`` in front of the verb."""
-        others = [part for part in args if part != "--debug"]
-        return super().parse_args(ctx, ["--debug"] * (len(others) < len(args)) + others)
+        """Move the general options in front of the verb."""
+        general = [part for part in dict.fromkeys(args) if part in _GENERAL]
+        return super().parse_args(ctx, general + [part for part in args if part not in _GENERAL])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs by what a person wants."""
+        for title, names in _GROUPS.items():
+            with formatter.section(title):
+                found = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in found if command])
 
 
 def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -40,7 +57,7 @@ app = typer.Typer(
     cls=_Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 _verbs: dict[str, Callable[..., None]] = {
-    "train": methods.train,
+    "train": training.train,
     "evaluate": methods.evaluate,
     "segment": methods.segment,
     "statistics": methods.statistics,
@@ -64,6 +81,7 @@ app.add_typer(supervoxels_app, name="supervoxels")
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what goes wrong.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what other libraries log and warn of.")] = False,
 ) -> None:
     """Few-shot medical image segmentation bundles."""
     if debug:
@@ -72,4 +90,6 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    if "--verbose" not in sys.argv:  # before anything is loaded
+        keep_quiet()
     app()

@@ -1,4 +1,4 @@
-"""Verbs that run one bundle: train, evaluate, segment, statistics, supervoxels preview."""
+"""Verbs that run one bundle: evaluate, segment, statistics, supervoxels preview."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .options import (
     Bundle,
     Channel,
     Checkpoint,
+    Data,
     Outside,
     Overlays,
     Overrides,
@@ -27,25 +28,9 @@ from .options import (
 )
 
 
-def train(
-    bundle: Bundle = ADNET,
-    dataset_dir: Annotated[
-        str, typer.Option(help="Folder of scans, labels optional; phantom is built in.")
-    ] = "phantom",
-    config: Overlays = "",
-    resume: Annotated[bool, typer.Option(help="Continue from the newest checkpoint of this training.")] = False,
-    restart: Annotated[bool, typer.Option(help="Begin anew although there is an unfinished training.")] = False,
-    channel: Channel = None,
-    allow_outside: Outside = False,
-) -> None:
-    """Train without labels on your own scans."""
-    settings = {**dataset_settings(dataset_dir, channel, allow_outside), "resume": resume, "restart": restart}
-    _run(bundle, ["train"], config, "train", settings)
-
-
 def evaluate(
     bundle: Bundle = ADNET,
-    dataset_dir: Annotated[str, typer.Option(help="Folder of labelled scans; phantom is built in.")] = "phantom",
+    data: Data = "phantom",
     config: Overlays = "",
     checkpoint: Checkpoint = None,
     output_dir: Annotated[Optional[Path], typer.Option(help="Folder for scores; default: the bundle's eval.")] = None,  # noqa: UP045
@@ -55,7 +40,7 @@ def evaluate(
 ) -> None:
     """Score a trained bundle under EP1 and EP2, case by case."""
     overlays = ",".join(part for part in (config, "evaluate") if part)
-    settings = {**dataset_settings(dataset_dir, channel, allow_outside), "fold": fold}
+    settings = {**dataset_settings(data, channel, allow_outside), "fold": fold}
     places = {"checkpoint": checkpoint, "output_dir": output_dir}
     settings |= {name: literal(place) for name, place in places.items() if place is not None}
     _run(bundle, ["train"], overlays, "train", settings)
@@ -99,7 +84,7 @@ def segment(
 
 
 def statistics(
-    dataset_dir: Annotated[str, typer.Option(help="Folder of scans.")],
+    data: Annotated[str, typer.Option("--data", "--dataset-dir", help="Folder of scans.")],
     bundle: Bundle = ADNET,
     config: Overlays = "",
     override: Overrides = None,
@@ -113,7 +98,7 @@ def statistics(
     from ..data import intensity_statistics
     from ..workflow import bundle_workflow
 
-    overrides = read_overrides(override or []) | dataset_settings(dataset_dir, channel, allow_outside)
+    overrides = read_overrides(override or []) | dataset_settings(data, channel, allow_outside)
     parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides).parser
     prepare = Compose(parser.get_parsed_content("prepare").geometry)
     items = parser.get_parsed_content("train#dataset").data
@@ -150,6 +135,6 @@ def where(bundle: Annotated[Path, typer.Argument(help="Name of a bundle.")] = AD
 
 
 def _run(bundle: Path, base: list[str], config: str, kind: str, overrides: dict[str, Any]) -> None:
-    from ..workflow import bundle_workflow
+    from .quiet import workflow
 
-    bundle_workflow(bundle, base + split_names(config), kind, **overrides).run()
+    workflow(bundle, base + split_names(config), kind, **overrides).run()

@@ -14,7 +14,7 @@ from ..literals import literal, split_paths
 Bundle = Annotated[Path, typer.Option(help="Name of a bundle, or its folder: adnet, bundles/adnet.")]
 ADNET = Path("adnet")  # the bundle where none is named
 Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
-Overrides = Annotated[Optional[list[str]], typer.Option("--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
+Overrides = Annotated[Optional[list[str]], typer.Option("--set", "--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
 TrainsWith = Annotated[
     str, typer.Option("--config", help="Overlays of the training, for trainings that start from the package.")
@@ -26,6 +26,11 @@ TrainedWith = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that this command did not make.")]
 Channel = Annotated[Optional[str], typer.Option(help="Number or name, where subjects have several (case_0001).")]  # noqa: UP045
 Outside = Annotated[bool, typer.Option("--allow-outside", help="dataset.json may name files outside of its folder.")]
+
+
+Data = Annotated[
+    str, typer.Option("--data", "--dataset-dir", help="Folder of scans, labels optional; phantom is built in.")
+]
 
 
 def file_setting(paths: list[str]) -> str:
@@ -67,7 +72,7 @@ def read_overrides(texts: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             mark = ""
         if not mark or not name:
-            raise InputError(f"--override takes ID=VALUE, the value as in YAML, got {text!r}")
+            raise InputError(f"--set takes ID=VALUE, the value as in YAML, got {text!r}")
     return overrides
 
 

@@ -9,7 +9,7 @@ from .datalists import label_names
 
 
 def organ_names(label_maps: Sequence[str | Path]) -> dict[int, str]:
-    """Read organ names from the ``dataset.json`` of the folder, or the one above, that holds the first label map.
+    """Read organ names from the ``dataset.json`` beside the first label map, or above its folder ``labels*``.
 
     Args:
         label_maps: paths.
@@ -20,7 +20,10 @@ def organ_names(label_maps: Sequence[str | Path]) -> dict[int, str]:
     Raises:
         InputError: the file cannot be read.
     """
-    for folder in [parent for path in label_maps[:1] for parent in Path(path).absolute().parents[:2]]:
-        if (folder / "dataset.json").is_file():
-            return {value: name for name, value in label_names(folder).items() if value > 0}
+    for path in label_maps[:1]:
+        folder = Path(path).absolute().parent
+        above = [folder.parent] if folder.name.lower().startswith("label") else []  # any other file is not about it
+        for place in (folder, *above):
+            if (place / "dataset.json").is_file():
+                return {value: name for name, value in label_names(place).items() if value > 0}
     return {}

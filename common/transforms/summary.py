@@ -23,7 +23,7 @@ class PrintSummaryd(MapTransform):
         keys: keys of label maps on the stored grid ``(1, X, Y, Z)``.
         image_key: key of the query as the network saw it, whose meta holds ``support_organs``.
         confidence_key: key of the largest foreground probability ``(1, X, Y, Z)``.
-        names: organs by label value; None: from what lies beside the support's label maps.
+        names: organs by label value, in place of those that lie beside the support's label maps.
         label_maps: paths of these.
         allow_missing_keys: skip keys that are absent.
     """
@@ -40,7 +40,7 @@ class PrintSummaryd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
         self.confidence_key = confidence_key
-        self.names = {int(value): name for value, name in (names or organ_names(label_maps)).items()}
+        self.names = {int(value): name for value, name in {**organ_names(label_maps), **(names or {})}.items()}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data unchanged."""

@@ -44,6 +44,7 @@ def test_names_come_from_the_datasets_description(tmp_path):
     assert organ_names([label_map]) == {}
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "liver"}}))
     assert organ_names([label_map]) == {1: "liver"}
+    assert organ_names([tmp_path / "mine/case.nii.gz"]) == {}  # another folder's file says nothing about it
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(InputError, match="dataset.json"):
         organ_names([label_map])
