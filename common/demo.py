@@ -16,7 +16,7 @@ from .errors import guard
 from .evaluation import dice_table
 from .evaluation.overlay import draw_overlay
 from .literals import literal
-from .workflow import bundle_workflow
+from .workflow import bundle_workflow, has_config
 
 
 def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epochs: int | None = None) -> None:
@@ -75,7 +75,8 @@ def _next_commands(bundle: Path, output_dir: Path, files: Mapping[str, str]) -> 
     names = ("support_image", "support_label", "image")
     options = [part for name in names for part in (f"--{name.replace('_', '-')}", files[name])]
     model = ["--checkpoint", str(output_dir / "models" / "model.pt"), "--output-dir", str(output_dir / "segmented")]
-    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", "quick"]
+    overlays = "train_ssl,quick" if has_config(bundle, "train_ssl") else "quick"  # LSNet trains on drawn organs
+    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", overlays]
     chosen = ["--bundle", str(bundle)]
     return [[program, "segment", *chosen, *model, *options], [program, "supervoxels", "preview", *chosen, *picture]]
 

@@ -84,6 +84,17 @@ def test_supervoxel_preview_writes_a_picture(bundle, run_python, bundle_root, tm
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_supervoxels_that_a_training_does_not_use_are_not_drawn(run_python, bundle_root, tmp_path):
+    image = save(tmp_path / "scan.nii.gz", scan(1)[0])
+    command = ["-m", "common.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
+    command += ["--bundle", bundle_root("lsnet"), "--config"]
+    refused = run_python(*command, "quick", check=False)
+    assert refused.returncode == 1 and not (tmp_path / "out.png").exists()
+    assert "lsnet trains on drawn organs so, not on supervoxels" in refused.stdout.splitlines()[-1]
+    run_python(*command, "train_ssl,quick")
+    assert (tmp_path / "out.png").exists()
+
+
 OURS = (
     r"a small network from random weights|run folder: .*; prepared scans are kept in|model: .*model\.pt; use it|"
     r"fewshot segment --bundle|--support-image SCAN|\d+ steps are left; at the pace|"

@@ -96,10 +96,10 @@ def statistics(
     from tqdm import tqdm
 
     from ..data import intensity_statistics
-    from ..workflow import bundle_workflow
+    from .quiet import workflow
 
     overrides = read_overrides(override or []) | dataset_settings(data, channel, allow_outside)
-    parser = bundle_workflow(bundle, ["train", *split_names(config)], **overrides).parser
+    parser = workflow(bundle, ["train", *split_names(config)], **overrides).parser
     prepare = Compose(parser.get_parsed_content("prepare").geometry)
     items = parser.get_parsed_content("train#dataset").data
     mean, std = intensity_statistics(prepare(item) for item in tqdm(items, desc="reading scans", disable=None))
@@ -114,14 +114,18 @@ def preview(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
+    from ..errors import InputError
     from ..records import check_output, mark_of
     from ..supervoxels.preview import preview as draw
-    from ..workflow import bundle_folder, bundle_workflow
+    from ..workflow import bundle_folder
+    from .quiet import workflow
 
     bundle = bundle_folder(bundle)
     mark = mark_of("preview", image, bundle, config)
     check_output(output, mark, [image], overwrite)
-    parser = bundle_workflow(bundle, ["train", *split_names(config)]).parser
+    parser = workflow(bundle, ["train", *split_names(config)]).parser
+    if parser.get_parsed_content("train#dataset#labelled"):
+        raise InputError(f"{bundle.name} trains on drawn organs so, not on supervoxels; add the overlay train_ssl")
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
     min_size = parser.get("supervoxel_min_size", 0)  # superpixels and SLIC have none
     print(draw(item["image"], item["supervoxels"], output, min_size, mark=mark))
