@@ -132,7 +132,8 @@ ALLOWED: dict[str, Rule] = {
     "query_slices": either(SLICES, NULL), "organ_names": either(NAMES, NULL),
     "channel": either(whole(0), TEXT, NULL)._replace(words="a number from 0 up, a name or null"), "allow_outside": FLAG,
     "load_support#slices": FLAG, "validate#load_support#slices": FLAG,
-    "train#dataset#labelled": FLAG, "confidence": FLAG, "dicom_seg": FLAG, "summary": FLAG,
+    "train#dataset#labelled": FLAG, "confidence": FLAG, "dicom_seg": FLAG, "preview": FLAG,
+    "summary": either(one_of("text", "json"), NULL),
     # preprocessing
     "axcodes": either(AXCODES, NULL), "spacing": SPACING, "image_size": whole(16, 4096),
     "upper_percentile": number(0, 100, above=True), "intensity_window": either(WINDOW, NULL),

@@ -15,7 +15,7 @@ from .records import check_output, mark_of
 def name_answers(
     queries: Sequence[Mapping[str, Any]],
     output_dir: str | Path,
-    endings: Sequence[str],
+    endings: Mapping[str, bool],
     support: Sequence[str] = (),
     settings: Sequence[Any] = (),
     overwrite: bool = False,
@@ -25,7 +25,8 @@ def name_answers(
     Args:
         queries: datalist with ``image``.
         output_dir: folder for the results.
-        endings: of the results of one query, such as ``_seg.nii.gz``; a ``.dcm`` is made of DICOM series only.
+        endings: of the results of one query, such as ``_seg.nii.gz``, and whether there will be one; a ``.dcm`` is made
+            of DICOM series only.
         support: files and folders of the support.
         settings: beside the files, what makes the command the same as another one.
         overwrite: replace files that another command or a person made.
@@ -40,7 +41,8 @@ def name_answers(
     _check_folder(Path(os.path.abspath(output_dir)))
     images = [str(query["image"]) for query in queries]
     named = []
-    if any(ending.endswith(".dcm") for ending in endings):
+    written = [ending for ending, wanted in endings.items() if wanted]
+    if any(ending.endswith(".dcm") for ending in written):
         from .dicom import check_headers
 
         for image in images:
@@ -48,7 +50,7 @@ def name_answers(
     for query, name in zip(queries, names_apart(images), strict=True):
         answer = os.path.join(os.path.abspath(output_dir), name)
         mark = mark_of(Path(query["image"]), [Path(path) for path in support], *settings)
-        for ending in endings:
+        for ending in written:
             if not ending.endswith(".dcm") or Path(query["image"]).is_dir():
                 check_output(answer + ending, mark, [*images, *support], overwrite)
         named.append({**query, "answer": answer, "mark": mark})

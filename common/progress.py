@@ -1,12 +1,40 @@
-"""How long a training will take, said once it is known."""
+"""What a training shows: its loss, how far it is, and how long it will take."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from monai.handlers import StatsHandler, TensorBoardStatsHandler
 
 STEPS = 20  # what the first ones tell
+
+
+class TrainingReport:
+    """Show a training: the mean loss of each epoch in the log, a curve for TensorBoard, a bar on a terminal.
+
+    Args:
+        log_dir: folder of the curves; a point every 50 steps.
+        estimate: also print after twenty steps how long the training takes.
+    """
+
+    def __init__(self, log_dir: str | Path, estimate: bool = False) -> None:
+        shown: Any = {"tag_name": "loss", "output_transform": _loss}
+        self.handlers: list[Any] = [
+            StatsHandler(iteration_log=False, **shown),
+            TensorBoardStatsHandler(log_dir=str(log_dir), iteration_log=50, **shown),
+            ProgressBar(desc="epoch", disable=None),  # none where standard error is no terminal
+        ]
+        if estimate:
+            self.handlers.append(TimeEstimate())
+
+    def attach(self, engine: Engine) -> None:
+        """Add to a trainer."""
+        for handler in self.handlers:
+            handler.attach(engine)
 
 
 class TimeEstimate:
@@ -28,6 +56,10 @@ class TimeEstimate:
             left = engine.state.max_epochs * engine.state.epoch_length - engine.state.iteration
             seconds = (time.monotonic() - self._start) / (STEPS - 1) * left
             print(f"{left} steps are left; at the pace of the first {STEPS} they take {_duration(seconds)}", flush=True)
+
+
+def _loss(output: Any) -> Any:
+    return output["loss"]
 
 
 def _duration(seconds: float) -> str:

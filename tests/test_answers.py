@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from common.answers import name_answers, names_apart
 from common.errors import InputError
-from common.evaluation.overlay import save_figure
+from common.pictures import save_figure
 from common.records import check_output, mark_of
 
 
@@ -46,12 +46,12 @@ def test_names_that_cannot_be_told_apart_are_refused(paths, words):
 
 def test_queries_get_their_results_places_and_the_commands_mark(tmp_path):
     queries = [{"image": str(tmp_path / name), "other": 1} for name in ("a.nii.gz", "b.nii.gz")]
-    first, second = name_answers(queries, tmp_path / "out", ["_seg.nii.gz"], ["s.nii.gz"], [[1, 4], "ep2"])
+    first, second = name_answers(queries, tmp_path / "out", {"_seg.nii.gz": True}, ["s.nii.gz"], [[1, 4], "ep2"])
     assert first == {**queries[0], "answer": str(tmp_path / "out" / "a"), "mark": first["mark"]}
     assert first["mark"] != second["mark"]
-    (again,) = name_answers(queries[:1], tmp_path / "elsewhere", ["_seg.nii.gz"], ["s.nii.gz"], [[1, 4], "ep2"])
+    (again,) = name_answers(queries[:1], tmp_path / "elsewhere", {"_seg.nii.gz": True}, ["s.nii.gz"], [[1, 4], "ep2"])
     assert again["mark"] == first["mark"]
-    (other,) = name_answers(queries[:1], tmp_path / "out", ["_seg.nii.gz"], ["s.nii.gz"], [[1], "ep2"])
+    (other,) = name_answers(queries[:1], tmp_path / "out", {"_seg.nii.gz": True}, ["s.nii.gz"], [[1], "ep2"])
     assert other["mark"] != first["mark"]
 
 

@@ -41,7 +41,7 @@ def refusal(bundle="adnet", configs=("train",), **settings):
         ("train::trainer::max_epoch", "train#trainer#max_epochs"),
         ("train#traner#max_epochs", "train#trainer"),
         ("train#suprvoxels", "train#supervoxels"),
-        ("validate#to_masks#0#kys", "validate#to_masks#0#keys"),
+        ("train#handlers#3#log_dr", "train#handlers#3#log_dir"),
         ("network_def#encoder#deph", "network_def#encoder#depth"),
         ("validate#load_support#organ", "validate#load_support#organs"),
     ],
@@ -74,7 +74,7 @@ def test_an_id_that_nothing_defines_is_missed():
 @pytest.mark.parametrize(
     ("configs", "settings"),
     [
-        (["train"], {"validate#load_support#organs": [1], "validate#to_masks#0#keys": ["pred"]}),
+        (["train"], {"validate#load_support#organs": [1], "validate#postprocessing#space": "original"}),
         (["train"], {"train#trainer#amp": True, "train#trainer#max_epochs": 2}),
         (["train"], {"validate#key_metric#other": {"_target_": "MeanDice", "include_background": True}}),
         (["train"], {"train#handlers": [], "train#dataset#data": [{"image": "a.nii", "subject": "$5"}]}),

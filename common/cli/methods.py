@@ -15,6 +15,7 @@ from .options import (
     Channel,
     Checkpoint,
     Data,
+    Device,
     Outside,
     Overlays,
     Overrides,
@@ -35,6 +36,9 @@ def evaluate(
     checkpoint: Checkpoint = None,
     output_dir: Annotated[Optional[Path], typer.Option(help="Folder for scores; default: the bundle's eval.")] = None,  # noqa: UP045
     fold: Annotated[int, typer.Option(min=0, max=4, help="Fold whose queries are scored.")] = 0,
+    seed: Annotated[Optional[int], typer.Option(min=0, help="Of what is drawn at random.")] = None,  # noqa: UP045
+    device: Device = None,
+    override: Overrides = None,
     channel: Channel = None,
     allow_outside: Outside = False,
 ) -> None:
@@ -43,6 +47,8 @@ def evaluate(
     settings = {**dataset_settings(data, channel, allow_outside), "fold": fold}
     places = {"checkpoint": checkpoint, "output_dir": output_dir}
     settings |= {name: literal(place) for name, place in places.items() if place is not None}
+    settings |= {name: value for name, value in (("seed", seed), ("device", device)) if value is not None}
+    settings |= read_overrides(override or [])
     _run(bundle, ["train"], overlays, "train", settings)
 
 
@@ -56,19 +62,28 @@ def segment(
     checkpoint: Checkpoint = None,
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
-    confidence: Annotated[bool, typer.Option(help="Also write the foreground probability.")] = False,
+    names: Annotated[str, typer.Option(help="Organs by label value: 1=liver,4=spleen; default: those of the map.")] = "",
+    confidence: Annotated[bool, typer.Option("--confidence", help="Also write the foreground probability.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Also write a picture, support beside answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each scan instead of text.")] = False,
     precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
+    device: Device = None,
+    override: Overrides = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Segment a new scan from one annotated scan or slice, in the new scan's own geometry."""
+    """Segment a new scan from one annotated scan or slice; the result is on the new scan's grid."""
+    from ..dicom import parse_names
+
     overrides: dict[str, Any] = {
         "support_image": file_setting(support_image),
         "support_label": file_setting(support_label),
         "image": file_setting(image),
         "output_dir": literal(output_dir),
         "confidence": confidence,
+        "preview": preview,
         "overwrite": overwrite,
-        "summary": True,
+        "summary": "json" if as_json else "text",
+        "organ_names": parse_names(names),
     }
     if checkpoint is not None:
         overrides["checkpoint"] = literal(checkpoint)
@@ -79,7 +94,10 @@ def segment(
         overrides["protocol"] = "ep1"
     if precision is not None:
         overrides["precision"] = precision
+    if device is not None:
+        overrides["device"] = device
     overrides["trained#configs"] = ["train", *split_names(config)]
+    overrides |= read_overrides(override or [])
     _run(bundle, ["inference"], "", "infer", overrides)
 
 

@@ -23,6 +23,7 @@ TrainedWith = Annotated[
     str, typer.Option("--config", help="Overlays of the training, for older weights: later ones carry their settings.")
 ]
 
+Device = Annotated[Optional[str], typer.Option(help="cpu or cuda:0; default: a GPU where there is one.")]  # noqa: UP045
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that this command did not make.")]
 Channel = Annotated[Optional[str], typer.Option(help="Number or name, where subjects have several (case_0001).")]  # noqa: UP045
 Outside = Annotated[bool, typer.Option("--allow-outside", help="dataset.json may name files outside of its folder.")]

@@ -12,8 +12,19 @@ import typer
 
 from ..errors import InputError
 from ..literals import literal
-from .options import ADNET, Bundle, Channel, Data, Outside, Overlays, Overrides, dataset_settings, read_overrides
-from .options import split_names as _names
+from .options import (
+    ADNET,
+    Bundle,
+    Channel,
+    Data,
+    Device,
+    Outside,
+    Overlays,
+    Overrides,
+    dataset_settings,
+    read_overrides,
+    split_names,
+)
 
 _RUNS = Path("runs")
 
@@ -25,7 +36,7 @@ def train(
     config: Overlays = "",
     fold: Annotated[Optional[str], typer.Option(help="0 to 4, kept out of training; none: train on all scans.")] = None,  # noqa: UP045
     seed: Annotated[Optional[int], typer.Option(min=0, help="Of weights and episodes.")] = None,  # noqa: UP045
-    device: Annotated[Optional[str], typer.Option(help="cpu or cuda:0; default: a GPU where there is one.")] = None,  # noqa: UP045
+    device: Device = None,
     override: Overrides = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue in --output-dir, or in the newest run folder.")
@@ -46,7 +57,7 @@ def train(
 
     folder = bundle_folder(bundle)
     run = _run_folder(folder.name, output_dir, resume)
-    names = _names(config) or _chosen(folder, device)
+    names = split_names(config) or _chosen(folder, device)
     settings: dict[str, Any] = {**dataset_settings(data, channel, allow_outside), "resume": resume, "restart": restart}
     settings |= {"ckpt_dir": literal(run), "output_dir": literal(run / "curves"), "estimate": True}
     settings["cache_dir"] = literal(run.parent / "cache")

@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .overlay import COLOURS, save_figure
+from ..pictures import COLOURS, save_figure
 from .tables import summarise
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 
 from ..data.reading import read_label, read_scan
-from ..files import whole_file
-
-COLOURS = ["#e6862a", "#3f8fd2", "#4cb5a5", "#c75b9b", "#b8b42d", "#7a6bd1", "#d24b4b", "#6aa84f"]
+from ..pictures import COLOURS, save_figure
 
 
 def draw_overlay(
@@ -71,14 +68,6 @@ def draw_overlay(
         handles.append(Patch(facecolor="black", edgecolor="white", label="reference outline"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), labelcolor="white", frameon=False)
     return save_figure(figure, output)
-
-
-def save_figure(figure: Figure, output: str | Path, mark: str = "") -> Path:
-    """Write a figure as PNG, whole or not at all, with the mark of the command that made it."""
-    path = Path(output)
-    with whole_file(path) as partial:
-        FigureCanvasAgg(figure).print_png(str(partial), metadata={"Comment": mark})
-    return path
 
 
 def _axial(volume: MetaTensor) -> np.ndarray:

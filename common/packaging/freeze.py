@@ -115,13 +115,13 @@ def _support(parser: ConfigParser) -> tuple[Tensor, Tensor]:
 
 
 def _organ(organ: str | int, label_maps: list[str]) -> tuple[str, int]:
-    """Return name and label value; an organ given by value that no dataset.json names is called by its number."""
+    """Return name and label value; an organ given by value that has no name is called by its number."""
     named = {name: value for value, name in organ_names(label_maps).items()}
     if str(organ).isdecimal() and int(organ) > 0:
         return next((name for name, value in named.items() if value == int(organ)), str(organ)), int(organ)
     if organ in named:
         return str(organ), named[str(organ)]
-    known = f"dataset.json names {', '.join(named)}" if named else "no dataset.json beside the label map names organs"
+    known = f"beside the label map are named {', '.join(named)}" if named else "nothing in or beside the label map names organs"
     raise InputError(f"organ {organ!r} is unknown: {known}; or give its value in the label map")
 
 

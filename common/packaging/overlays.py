@@ -47,13 +47,31 @@ def _expected(base: str, overlay: str, names: set[str]) -> Any:
 
 def _items(text: str, path: Iterable[str] = ()) -> list[tuple[str, int, int, int]]:
     """List the entries of a mapping: name, column, first line and the line behind the last."""
+    return [
+        (key.value, key.start_mark.column, key.start_mark.line, max(key.end_mark.line, _last_line(value)) + 1)
+        for key, value in _node(text, path).value
+    ]
+
+
+def _node(text: str, path: Iterable[str]) -> Any:
     node: Any = yaml.compose(text, yaml.SafeLoader)
     for name in path:
         node = next(value for key, value in node.value if key.value == name)
-    return [
-        (key.value, key.start_mark.column, key.start_mark.line, max(key.end_mark.line, _last_line(value)) + 1)
-        for key, value in node.value
+    return node
+
+
+def _as_block(text: str, path: list[str]) -> str:
+    """Write a mapping in braces as one with a line for each key, so that one of them can be replaced."""
+    *parents, name = path
+    if parents and _node(text, parents).flow_style:
+        text = _as_block(text, parents)
+    column, first, last = next(place for key, *place in _items(text, parents) if key == name)
+    lines = text.splitlines()
+    entries = [
+        f"{key.value}: {text[value.start_mark.index : value.end_mark.index]}" for key, value in _node(text, path).value
     ]
+    block = [f"{' ' * column}{name}:", *textwrap.indent("\n".join(entries), " " * (column + 2)).splitlines()]
+    return "\n".join([*lines[:first], *block, *lines[last:]]) + "\n"
 
 
 def _last_line(node: yaml.Node) -> int:
@@ -73,6 +91,8 @@ def _texts(overlay: str, items: list[tuple[str, int, int, int]]) -> list[tuple[s
 def _replace(base: str, path: list[str], text: str) -> str:
     *parents, name = path
     try:
+        if parents and _node(base, parents).flow_style:
+            base = _as_block(base, parents)
         siblings = _items(base, parents)
     except (StopIteration, TypeError) as error:
         raise InputError(f"{'#'.join(path)}: the base has no mapping {'#'.join(parents)}") from error

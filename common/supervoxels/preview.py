@@ -10,13 +10,12 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
-from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
 from ..data.reading import file_name
 from ..errors import InputError
-from ..evaluation.overlay import save_figure
+from ..pictures import radiological, save_figure
 
 _COLUMNS = 4
 _ALPHA = 0.25  # weight of colour against intensity
@@ -48,7 +47,7 @@ def preview(
     if image.shape != supervoxels.shape:
         raise InputError(f"{name}: image {tuple(image.shape)} but supervoxels {tuple(supervoxels.shape)}; rebuild them")
     affine = image.affine.numpy(force=True)
-    volume, labels = (_radiological(array[0].numpy(force=True), affine) for array in (image, supervoxels))
+    volume, labels = (radiological(array[0].numpy(force=True), affine) for array in (image, supervoxels))
     body = labels > 0
     if not body.any():
         raise InputError(f"{name}: no supervoxel to show; build them with a lower foreground_threshold")
@@ -73,12 +72,6 @@ def preview(
         axes.text(0.02, 0.98, f"slice {index}", color="white", fontsize=9, va="top", transform=axes.transAxes)
     _histogram(lower, np.bincount(labels[body])[1:], min_size)
     return save_figure(figure, path, mark)
-
-
-def _radiological(volume: NDArray, affine: NDArray) -> NDArray:
-    """Bring ``(X, Y, Z)`` to rows, columns, slices with left, posterior and inferior at the far ends."""
-    axes = tuple(axis for axis, code in enumerate(aff2axcodes(affine)[:2]) if code in "RAS")
-    return np.flip(volume, axes).swapaxes(0, 1)
 
 
 def _colors(count: int) -> NDArray[np.float64]:

@@ -1,10 +1,12 @@
 """MONAI dictionary transforms of our own, in the order in which a scan meets them."""
 
+from .answering import WriteAnswerd
 from .dicom_seg import SaveDicomSegd
 from .extent import QueryExtentd
 from .geometry import CropPadInPlaned, SafeSpacingd, SliceAxisd
-from .outputs import MergeOrgansd, OrganMasksd
+from .outputs import MergeOrgansd, OrganMasksd, ScoredMasks
 from .preprocessing import ScanPreprocessing
+from .preview import SavePreviewd
 from .reading import LoadScansd
 from .saving import SaveAnswerd
 from .studies import StudySupportd
@@ -23,8 +25,11 @@ __all__ = [
     "SafeSpacingd",
     "SaveAnswerd",
     "SaveDicomSegd",
+    "SavePreviewd",
     "ScanPreprocessing",
+    "ScoredMasks",
     "SliceAxisd",
     "StudySupportd",
     "WarnOfAnswerd",
+    "WriteAnswerd",
 ]

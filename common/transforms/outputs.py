@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import Compose, CopyItemsd, DeleteItemsd, Invertd, MapTransform
 
 
 class MergeOrgansd(MapTransform):
@@ -82,6 +82,23 @@ class OrganMasksd(MapTransform):
                 masks = d[key][1:] > 0.5
             d[key] = _like(masks.to(torch.uint8), d[key])
         return d
+
+
+class ScoredMasks(Compose):
+    """Turn a query's ``pred`` and ``label`` into one pair of masks per organ, on the grid where they are compared.
+
+    Args:
+        preprocessing: of the query, to undo; its ``stored_label`` is the label map before it.
+        space: ``preprocessed``, the network's grid as in the papers, or ``original``, the scan's own.
+    """
+
+    def __init__(self, preprocessing: Compose, space: str = "preprocessed") -> None:
+        to_stored_grid = [
+            Invertd("pred", transform=preprocessing, orig_keys="image", nearest_interp=False),
+            DeleteItemsd("label"),
+            CopyItemsd("stored_label", names="label"),
+        ]
+        super().__init__([*(to_stored_grid if space == "original" else ()), OrganMasksd(["pred", "label"])])
 
 
 def _organs(image: MetaTensor) -> torch.Tensor:

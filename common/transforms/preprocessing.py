@@ -37,6 +37,7 @@ class ScanPreprocessing:
         geometry: the steps up to normalisation.
         normalise: the last step.
         steps: all of them.
+        scored_steps: those of a query that is scored; its label map as it is stored remains as ``stored_label``.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ScanPreprocessing:
         self.normalise = normalise()
         self.geometry: Steps = [load, orient, clip, resample(pixdim=spacing), *fit]
         self.steps = [*self.geometry, self.normalise]
+        self.scored_steps = [CopyItemsd("label", names="stored_label"), *self.steps]
         before: Steps = [load, orient, CopyItemsd("label", names="drawn_label")]
         self._volume_support = [*before, clip, resample(pixdim=spacing), *fit, self.normalise, KeepDrawnd("label")]
         self._slice_support = [

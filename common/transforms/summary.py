@@ -1,7 +1,8 @@
-"""What was found, in one line for each organ."""
+"""What was found: a line for each organ, or for machines one of JSON for each scan."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from monai.transforms import MapTransform
 from ..data.companions import organ_names
 from ..data.reading import file_name
 from .extent import cut_axis
+from .saving import answer_file
 
 
 class PrintSummaryd(MapTransform):
-    """Print for each organ its name, millilitres, slices and mean confidence.
+    """Print for each organ its name, volume in millilitres, slices and mean confidence.
 
     Args:
         keys: keys of label maps on the stored grid ``(1, X, Y, Z)``.
@@ -25,6 +27,8 @@ class PrintSummaryd(MapTransform):
         confidence_key: key of the largest foreground probability ``(1, X, Y, Z)``.
         names: organs by label value, in place of those that lie beside the support's label maps.
         label_maps: paths of these.
+        style: ``text``: a line for each organ; ``json``: one line for each scan, an object with ``scan``,
+            ``segmentation`` and a list of ``organs``.
         allow_missing_keys: skip keys that are absent.
     """
 
@@ -35,28 +39,51 @@ class PrintSummaryd(MapTransform):
         confidence_key: str = "confidence",
         names: Mapping[int, str] | None = None,
         label_maps: Sequence[str] = (),
+        style: str = "text",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
         self.confidence_key = confidence_key
-        self.names = {int(value): name for value, name in {**organ_names(label_maps), **(names or {})}.items()}
+        self.names = organ_names(label_maps, names)
+        self.style = style
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data unchanged."""
         image: MetaTensor = data[self.image_key]
-        axis = cut_axis(image)
         for key in self.key_iterator(data):
-            label, confidence = data[key], data[self.confidence_key]
-            millilitres = float(torch.linalg.det(label.affine[:3, :3].double()).abs()) / 1000
-            for value in torch.as_tensor(image.meta["support_organs"]).flatten().tolist():
-                mask = label.as_tensor()[0] == value
-                slices = mask.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
-                name = self.names.get(value, f"organ {value}")
-                found = "not found"
-                if slices:
-                    mean = float(confidence.as_tensor()[0][mask].mean())
-                    size, first, last = float(mask.sum()) * millilitres, slices[0], slices[-1]
-                    found = f"{size:.1f} ml, slices {first} to {last} ({len(slices)}), mean confidence {mean:.2f}"
-                print(f"{Path(file_name(image)).name}: {name}: {found}", flush=True)
+            organs = self._found(image, data[key], data[self.confidence_key])
+            if self.style == "json":
+                saved = str(answer_file(data, "seg.nii.gz"))
+                print(json.dumps({"scan": file_name(image), "segmentation": saved, "organs": organs}), flush=True)
+                continue
+            for organ in organs:
+                print(f"{Path(file_name(image)).name}: {organ['name']}: {_in_words(organ)}", flush=True)
         return dict(data)
+
+    def _found(self, image: MetaTensor, label: MetaTensor, confidence: MetaTensor) -> list[dict[str, Any]]:
+        axis = cut_axis(image)
+        millilitres = float(torch.linalg.det(label.affine[:3, :3].double()).abs()) / 1000
+        organs = []
+        for value in torch.as_tensor(image.meta["support_organs"]).flatten().tolist():
+            mask = label.as_tensor()[0] == value
+            slices = mask.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
+            mean = float(confidence.as_tensor()[0][mask].mean()) if slices else None
+            organs.append(
+                {
+                    "name": self.names.get(value, f"organ {value}"),
+                    "value": value,
+                    "millilitres": round(float(mask.sum()) * millilitres, 3),
+                    "slices": slices,
+                    "mean_confidence": None if mean is None else round(mean, 4),
+                }
+            )
+        return organs
+
+
+def _in_words(organ: Mapping[str, Any]) -> str:
+    slices = organ["slices"]
+    if not slices:
+        return "not found"
+    extent = f"slices {slices[0]} to {slices[-1]} ({len(slices)})"
+    return f"{organ['millilitres']:.1f} ml, {extent}, mean confidence {organ['mean_confidence']:.2f}"
