@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epoch
         "cache_dir": literal(output_dir / "cache"),
         "dataset_dir": literal(dataset_dir),
     }
-    scoring = ["train", "quick", "evaluate"]
+    overlays = ["phantom", "quick"] if dataset_dir == "phantom" else ["quick"]
+    scoring = ["train", *overlays, "evaluate"]
 
     untrained = bundle_workflow(
         bundle, scoring, **places, checkpoint=None, output_dir=literal(output_dir / "untrained")
@@ -43,7 +44,7 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epoch
     settings: dict[str, Any] = {**places, "output_dir": literal(output_dir / "training")}
     if max_epochs is not None:
         settings["max_epochs"] = max_epochs
-    training = bundle_workflow(bundle, ["train", "quick"], **settings)
+    training = bundle_workflow(bundle, ["train", *overlays], **settings)
     training.run()
     trained = bundle_workflow(bundle, scoring, **places, output_dir=literal(output_dir / "trained"))
     trained.run()
@@ -56,7 +57,7 @@ def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epoch
     print(f"overlay of one segmented scan: {picture}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
     print("\nNext, as it stands:")
-    for command in _next_commands(bundle, output_dir, files):
+    for command in _next_commands(bundle, output_dir, files, overlays):
         print(f"  {shlex.join(command)}")
 
 
@@ -68,15 +69,18 @@ def _first_files(dataset_dir: str) -> dict[str, str]:
     return {**names, "image": query["image"], "label": query["label"]}
 
 
-def _next_commands(bundle: Path, output_dir: Path, files: Mapping[str, str]) -> list[list[str]]:
+def _next_commands(
+    bundle: Path, output_dir: Path, files: Mapping[str, str], overlays: Sequence[str]
+) -> list[list[str]]:
     """Give the commands that segment a scan with the model, and that draw the supervoxels of that scan."""
     beside = Path(sys.executable).with_name("fewshot")  # where the environment has put it
     program = os.path.relpath(beside) if beside.is_file() else "fewshot"
     names = ("support_image", "support_label", "image")
     options = [part for name in names for part in (f"--{name.replace('_', '-')}", files[name])]
     model = ["--checkpoint", str(output_dir / "models" / "model.pt"), "--output-dir", str(output_dir / "segmented")]
-    overlays = "train_ssl,quick" if has_config(bundle, "train_ssl") else "quick"  # LSNet trains on drawn organs
-    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", overlays]
+    method = ["train_ssl"] if has_config(bundle, "train_ssl") else []  # LSNet itself trains on drawn organs
+    shown = ",".join([*method, *overlays])
+    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", shown]
     chosen = ["--bundle", str(bundle)]
     return [[program, "segment", *chosen, *model, *options], [program, "supervoxels", "preview", *chosen, *picture]]
 

@@ -18,6 +18,7 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from .allowed import ALLOWED, FLAG, fault
 from .errors import InputError, one_line, root_cause
+from .overlays import check_overlays
 
 _TRAVELLING = ("network_def", "prepare", "validate#inferer", "validate#load_support#slices")
 
@@ -39,6 +40,8 @@ def check_settings(parser: ConfigParser, configs: Path) -> None:
     """
     ids = {name for name, _ in _walk(parser.get())}
     _read_flags(parser, ids)
+    chosen = parser.get("overlays")
+    check_overlays(chosen if isinstance(chosen, dict) else {}, configs)
     faults = [*_unknown_ids(parser, ids, configs), *_missing_ids(parser, ids)] or list(_wrong_values(parser, ids))
     if faults:
         raise InputError("; ".join(faults))

@@ -13,9 +13,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import merge_kv
 
 from .errors import InputError, one_line
+from .overlays import ABLATIONS, in_order
 from .settings import check_parents, check_settings
-
-ABLATIONS = "ablations"  # folder in configs, of overlays that change one thing each; not packaged
 
 
 def bundle_workflow(
@@ -27,7 +26,7 @@ def bundle_workflow(
 
     Args:
         bundle: folder with ``configs/`` and ``scripts/``, or name of a bundle, see ``bundle_folder``.
-        configs: names of files in ``configs`` without extension, base first, overlays after it.
+        configs: names of files in ``configs`` without extension, base first; overlays after it, in any order.
         kind: ``train`` or ``infer``, which of MONAI's property lists applies.
         overrides: ids and values, ``#`` in ids written as ``#`` through a dictionary: ``**{"train#x": 1}``.
 
@@ -39,6 +38,7 @@ def bundle_workflow(
     """
     bundle = bundle_folder(bundle)
     folder = bundle / "configs"
+    configs = in_order(configs, folder)
     check_configuration(bundle, configs, overrides)
     _read_file(folder / "metadata.json")
     workflow = ConfigWorkflow(
@@ -92,8 +92,8 @@ def check_configuration(bundle: str | Path, configs: Sequence[str], overrides: M
     Raises:
         InputError: the bundle or a configuration does not exist or cannot be read, or a setting is wrong.
     """
-    files = [config_file(bundle, name) for name in configs]
     folder = Path(bundle).absolute()
+    files = [config_file(bundle, name) for name in in_order(configs, folder / "configs")]
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     parser = _merged(files)
@@ -124,7 +124,7 @@ def config_file(bundle: str | Path, name: str) -> Path:
 
 
 def merged_config(bundle: str | Path, names: Sequence[str]) -> dict[str, Any]:
-    """Read configurations one over the other; an id of a later one replaces that of an earlier one, as in MONAI.
+    """Read configurations one over the other, overlays in their order; an id of a later one replaces an earlier one's.
 
     Args:
         bundle: folder with ``configs/``.
@@ -137,7 +137,7 @@ def merged_config(bundle: str | Path, names: Sequence[str]) -> dict[str, Any]:
         InputError: a configuration does not exist or cannot be read.
     """
     merged: dict[str, Any] = {}
-    for name in names:
+    for name in in_order(names, bundle_folder(bundle) / "configs"):
         merged |= _read_file(config_file(bundle, name))
     return merged
 

@@ -62,10 +62,14 @@ def segment(
     checkpoint: Checkpoint = None,
     organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
     query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
-    names: Annotated[str, typer.Option(help="Organs by label value: 1=liver,4=spleen; default: those of the map.")] = "",
+    names: Annotated[
+        str, typer.Option(help="Organs by label value: 1=liver,4=spleen; default: those of the map.")
+    ] = "",
     confidence: Annotated[bool, typer.Option("--confidence", help="Also write the foreground probability.")] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a picture, support beside answer.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each scan instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each scan instead of text.")
+    ] = False,
     precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
     device: Device = None,
     override: Overrides = None,

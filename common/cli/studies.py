@@ -41,8 +41,19 @@ def crossval(
         "seed": seed,
     }
     study = {"data": data or dataset, "output": output, "protocols": split_names(protocols), "processes": processes}
-    chosen = {**settings, "config": split_names(config), "overrides": read_overrides(override or [])}
+    chosen = {
+        **settings,
+        "config": _with_data(dataset, split_names(config)),
+        "overrides": read_overrides(override or []),
+    }
     _crossval(bundle, chosen, ablation, study, engine, jobs, task)
+
+
+def _with_data(dataset: str, config: list[str]) -> list[str]:
+    """Put the overlay of a public data set among the overlays: its folds go with its preprocessing."""
+    from ..evaluation.runs import CHALLENGES
+
+    return config if dataset not in CHALLENGES or dataset in config else [dataset, *config]
 
 
 def table(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..data.datalists import natural_key
 from ..errors import InputError
-from ..workflow import ABLATIONS, merged_config
+from ..overlays import ABLATIONS
+from ..workflow import merged_config
 
 
 def ablation_overlays(bundle: Path, ablation: str, configs: Sequence[str] = ()) -> list[str]:

@@ -32,8 +32,8 @@ class Difference:
 def differences(run: Run, bundles: Path) -> list[Difference]:
     """List the settings in which a run differs from the paper's configuration of its method.
 
-    The paper's configuration is train.yaml, whose values are the papers', with the overlays that make the method and,
-    where there is one, paper_<dataset>.yaml.
+    The paper's configuration is train.yaml, whose values are the papers', with the overlays that make the method, that
+    of the dataset, where there is one, and paper.yaml.
 
     Args:
         run: names bundle, overlays and overrides.
@@ -43,10 +43,8 @@ def differences(run: Run, bundles: Path) -> list[Difference]:
         InputError: a configuration is not there.
     """
     folder = bundles / run.bundle
-    own = f"paper_{run.dataset}"
-    paper_names = [name for name in run.configs if name == own or name not in scale_overlays(run)]
-    if own not in paper_names and has_config(folder, own):
-        paper_names.insert(1, own)
+    paper_names = ["train", *(name for name in (run.dataset, "paper") if has_config(folder, name))]
+    paper_names += [name for name in run.configs[1:] if name not in scale_overlays(run)]
     paper, ours = _merged(folder, paper_names), _merged(folder, run.configs) | run.overrides
     changes = [
         Difference(name, _show(name, paper.get(name)), _show(name, ours.get(name)))
@@ -67,7 +65,8 @@ def episodes(run: Run, bundles: Path) -> str:
 def _merged(bundle: Path, names: list[str]) -> dict[str, Any]:
     """Merge configurations and leave out groups of objects, ``train`` and ``validate``."""
     merged = merged_config(bundle, names)
-    return {name: value for name, value in merged.items() if not isinstance(value, dict) or "_target_" in value}
+    values = {name: value for name, value in merged.items() if not name.startswith("overlays")}
+    return {name: value for name, value in values.items() if not isinstance(value, dict) or "_target_" in value}
 
 
 def _episodes(config: dict[str, Any]) -> str:

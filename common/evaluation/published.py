@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
-from .runs import Run
+from .runs import CHALLENGES, Run
 
-# Overlays that change scale or data, not the method: quick.yaml, cpu_chaos_t2.yaml, paper_chaos_t2.yaml, ...
-_SCALES = ("quick", "cpu", "paper", "short")
+# Overlays that say what is trained on and at what size, and leave the method alone.
+_DATA = {*CHALLENGES, "phantom"}
+_SIZES = {"paper", "cpu", "quick", "fast", "short"}
 # Overrides that the papers' configuration needs: statistics of the training scans (CT).
 _OF_THE_DATA = {"intensity_mean", "intensity_std"}
 
@@ -61,7 +62,7 @@ def is_paper_configuration(run: Run) -> bool:
     if "train_3d" in run.configs and run.overrides.get("init", "none") == "none":
         return False  # the published network starts from Kinetics, a file that is the user's to fetch
     allowed = _OF_THE_DATA | ({"init"} if "train_3d" in run.configs else set())
-    return set(run.overrides) <= allowed and all(name.split("_")[0] == "paper" for name in scale_overlays(run))
+    return set(run.overrides) <= allowed and set(scale_overlays(run)) <= {run.dataset, "paper"}
 
 
 def published(run: Run, protocol: str) -> Figures | None:
@@ -99,7 +100,7 @@ def all_figures() -> Iterable[tuple[tuple[str, str, int, str], Figures]]:
 
 
 def _is_scale(overlay: str) -> bool:
-    return overlay.split("_")[0] in _SCALES
+    return overlay in _DATA | _SIZES
 
 
 def _method_overlays(run: Run) -> frozenset[str]:

@@ -121,7 +121,11 @@ def _organ(organ: str | int, label_maps: list[str]) -> tuple[str, int]:
         return next((name for name, value in named.items() if value == int(organ)), str(organ)), int(organ)
     if organ in named:
         return str(organ), named[str(organ)]
-    known = f"beside the label map are named {', '.join(named)}" if named else "nothing in or beside the label map names organs"
+    known = (
+        f"beside the label map are named {', '.join(named)}"
+        if named
+        else "nothing in or beside the label map names organs"
+    )
     raise InputError(f"organ {organ!r} is unknown: {known}; or give its value in the label map")
 
 

@@ -21,6 +21,7 @@ from ..data import hash_files
 from ..errors import InputError, one_line, user_mistake
 from ..exchange import put_back
 from ..files import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
+from ..overlays import in_order
 from ..trained import check_agreement
 from ..training_record import attach_record, make_record, read_usable_record
 from ..workflow import config_file, merged_config
@@ -130,8 +131,10 @@ def _package(bundle: Path, output: Path, **options: Any) -> Path:
 def _merge_overlays(bundle: Path, configs: Path, overlays: Sequence[str]) -> None:
     """Write overlays into train.yaml; ablations are not in the draft."""
     train = configs / "train.yaml"
-    for name in overlays:
-        overlay = vendored(config_file(bundle, name).read_text(), bundle)
+    for name in in_order(overlays, bundle / "configs"):
+        # What was an overlay is part of the base from now on.
+        overlay = re.sub(r"^overlays#.*\n", "", config_file(bundle, name).read_text(), flags=re.MULTILINE)
+        overlay = vendored(overlay, bundle)
         train.write_text(merge_overlay(train.read_text(), overlay))
 
 

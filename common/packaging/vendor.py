@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ..workflow import ABLATIONS
+from ..overlays import ABLATIONS
 
 # What the bundles' configurations name is vendored with all that it imports; the rest stays behind.
 _LEFT_BEHIND = (

@@ -40,11 +40,7 @@ class WriteAnswerd(Compose):
         preview: bool = False,
         summary: str | None = None,
     ) -> None:
-        steps = [
-            MergeOrgansd(keys, confidence_key="confidence"),
-            WarnOfAnswerd(keys),
-            SaveAnswerd(keys, "seg"),
-        ]
+        steps = [MergeOrgansd(keys, confidence_key="confidence"), WarnOfAnswerd(keys), SaveAnswerd(keys, "seg")]
         if confidence:
             steps.append(SaveAnswerd("confidence", "confidence"))
         if dicom_seg:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..data.companions import organ_names
 from ..data.reading import file_name, read_scan
 from ..errors import in_server
+from .extent import cut_axis
 from .saving import answer_file
 
 ENDING = "preview.png"
@@ -27,8 +28,8 @@ _PANEL = 2.6  # inches
 class SavePreviewd(MapTransform):
     """Write ``<answer>_preview.png``: a row for each organ, the support's drawn slice and three slices of the answer.
 
-    The answer's slices lie at a quarter, the middle and three quarters of the organ. The support is shown as the network
-    saw it, the answer on the scan's own grid. In a MONAI Label server nothing is written.
+    The answer's slices lie at a quarter, the middle and three quarters of the organ. The support is shown as the
+    network saw it, the answer on the scan's own grid. In a MONAI Label server nothing is written.
 
     Args:
         keys: key of the label map on the stored grid ``(1, X, Y, Z)``.
@@ -71,19 +72,21 @@ class SavePreviewd(MapTransform):
         planes = [radiological(volume[0].numpy(force=True), scan.affine.numpy()) for volume in (scan, answer)]
         affine = image.affine.numpy()
         organs = torch.as_tensor(image.meta["support_organs"]).flatten().tolist()
-        figure = Figure(figsize=(_PANEL * (1 + _ANSWERS), _PANEL * len(organs)), facecolor="black", layout="constrained")
+        figure = Figure(
+            figsize=(_PANEL * (1 + _ANSWERS), _PANEL * len(organs)), facecolor="black", layout="constrained"
+        )
         panels = figure.subplots(len(organs), 1 + _ANSWERS, squeeze=False)
         for row, organ in enumerate(organs):
             colour = COLOURS[row % len(COLOURS)]
-            plane, drawn = _drawn_slice(image, organ)
-            support = (radiological(part[..., None], affine)[..., 0] for part in (plane, drawn))
-            _show(panels[row, 0], *support, colour, "support", _aspect(affine))
+            plane, drawn = (radiological(part[..., None], affine)[..., 0] for part in _drawn_slice(image, organ))
+            _show(panels[row, 0], plane, drawn, colour, "support", _aspect(affine))
             name = self.names.get(organ, f"organ {organ}")
             panels[row, 0].text(0.02, 0.02, name, color=colour, fontsize=10, transform=panels[row, 0].transAxes)
             for column, index in enumerate(_chosen(planes[1] == organ), start=1):
-                title = f"slice {index}" if (planes[1][..., index] == organ).any() else f"slice {index}: not found"
-                values = planes[0][..., index], planes[1][..., index] == organ
-                _show(panels[row, column], *values, colour, title, _aspect(scan.affine.numpy()))
+                title = f"slice {_stored_number(index, label, scan, cut_axis(image))}"
+                title += "" if (planes[1][..., index] == organ).any() else ": not found"
+                plane, mask = planes[0][..., index], planes[1][..., index] == organ
+                _show(panels[row, column], plane, mask, colour, title, _aspect(scan.affine.numpy()))
         save_figure(figure, answer_file(data, ENDING), str(data["mark"]))
 
 
@@ -105,6 +108,12 @@ def _chosen(mask: NDArray) -> list[int]:
     slices = np.flatnonzero(mask.any((0, 1)))
     slices = slices if slices.size else np.arange(mask.shape[2])
     return [int(slices[round(part * (slices.size - 1))]) for part in np.linspace(0, 1, _ANSWERS + 2)[1:-1]]
+
+
+def _stored_number(index: int, stored: MetaTensor, oriented: MetaTensor, axis: int) -> int:
+    """Number a slice as viewers and the summary do, along the stored axis."""
+    turned = float(stored.affine[:3, axis] @ oriented.affine[:3, 2]) < 0
+    return stored.shape[1 + axis] - 1 - index if turned else index
 
 
 def _aspect(affine: NDArray) -> float:

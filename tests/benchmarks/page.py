@@ -157,7 +157,7 @@ def _scaling(found: dict[str, Any]) -> str:
         for row in found["studies"]
     ]
     tables.append(_table(["training volumes", "slices on disk, MB", "held in memory, MB", "an episode"], rows))
-    intro = "ADNet with the small encoder of `cpu_chaos_t2.yaml`, 256 x 256 pixels.\n"
+    intro = "ADNet with the small encoder of `cpu.yaml`, 256 x 256 pixels.\n"
     return "\n".join([intro, *tables])
 
 

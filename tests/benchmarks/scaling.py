@@ -27,7 +27,7 @@ STUDIES = (10, 100, 1000)
 
 def measure() -> dict[str, Any]:
     """One table for each kind of work; the support volume stays the same."""
-    parser = bundle_workflow(BUNDLE, ["inference", "cpu_chaos_t2"], kind="infer").parser
+    parser = bundle_workflow(BUNDLE, ["inference", "chaos_t2", "cpu"], kind="infer").parser
     network, inferer = (parser.get_parsed_content(name) for name in ("network", "inferer"))
     settle(network, query_with_support((*PLANE, DEPTH), 1))
 

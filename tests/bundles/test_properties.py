@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2] / "bundles"
 BEHIND = {
     "evaluate_thresholds": ["evaluate"],
     "evaluate_misalignment": ["evaluate"],
-    "short_chaos_t2": ["cpu_chaos_t2"],
-    "added_classes": ["paper_visceral"],
+    "short": ["cpu"],
+    "added_classes": ["visceral"],
     "slices_one": ["train_3d"],
 }
 

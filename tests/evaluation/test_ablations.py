@@ -42,8 +42,8 @@ def test_overlays_in_natural_order(bundle, ablation):
 
 
 def test_what_changes_nothing_is_left_out():
-    assert "rho_1000" not in ablation_overlays(BUNDLES / "adnet", "rho", ["paper_mscmr"])
-    assert "rho_5000" not in ablation_overlays(BUNDLES / "adnet", "rho", ["paper_chaos_t2"])
+    assert "rho_1000" not in ablation_overlays(BUNDLES / "adnet", "rho", ["mscmr", "paper"])
+    assert "rho_5000" not in ablation_overlays(BUNDLES / "adnet", "rho", ["chaos_t2", "paper"])
 
 
 def test_unknown_ablation_names_those_there_are():
@@ -66,11 +66,11 @@ def test_every_ablation_is_a_method():
 @pytest.mark.parametrize(
     ("bundle", "dataset", "configs", "changed"),
     [
-        ("adnet", "mscmr", ["paper_mscmr", "rho_500"], set()),
-        ("adnet", "mscmr", ["paper_mscmr", "loss_no_alignment"], set()),
-        ("crapnet", "chaos_t2", ["paper_chaos_t2", "branches_1"], set()),
-        ("lsnet", "visceral", ["paper_visceral", "added_classes", "alpha_1_4"], set()),
-        ("adnet", "mscmr", ["paper_mscmr", "kappa_0.1", "quick"], {"init"}),
+        ("adnet", "mscmr", ["mscmr", "paper", "rho_500"], set()),
+        ("adnet", "mscmr", ["mscmr", "paper", "loss_no_alignment"], set()),
+        ("crapnet", "chaos_t2", ["chaos_t2", "paper", "branches_1"], set()),
+        ("lsnet", "visceral", ["visceral", "paper", "added_classes", "alpha_1_4"], set()),
+        ("adnet", "mscmr", ["mscmr", "kappa_0.1", "quick"], {"init"}),
     ],
 )
 def test_the_papers_configuration_differs_in_nothing(bundle, dataset, configs, changed):

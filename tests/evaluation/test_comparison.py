@@ -21,7 +21,7 @@ def finished(tmp_path, write_run):
     """ADNet on five folds: its paper's left kidney and liver, right kidney 3 points lower, spleen 5 higher."""
     for fold in range(5):
         dice = {"left kidney": [0.7528], "right kidney": [0.8028], "spleen": [0.8092], "liver": [0.8081]}
-        write_run(dice, fold, protocols=["ep1"], variant="paper_chaos_t2")
+        write_run(dice, fold, protocols=["ep1"], variant="chaos_t2+paper")
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def test_paper_and_difference_stand_beside_ours(finished):
     assert lines[0] == "CHAOS T2-SPIR, setting 1, EP1: Dice, percent"
     assert cells(lines[2]) == ["left kidney", "right kidney", "spleen", "liver", "mean", "± over runs", "runs"]
     ours, paper, difference = (cells(line) for line in lines[3:6])
-    assert ours[0] == "ADNet (paper_chaos_t2)"
+    assert ours[0] == "ADNet (chaos_t2, paper)"
     assert ours[1] == "75.28 ± 0.00"
     assert ours[-1] == "5 of 5"
     assert paper[:3] == ["ADNet's paper, table 1", "75.28 ± 14.80", "83.28 ± 13.36"]
@@ -41,8 +41,8 @@ def test_paper_and_difference_stand_beside_ours(finished):
 
 def test_a_killed_cross_validation_gives_a_partial_table_that_says_so(finished):
     for fold in (1, 4):
-        (finished / f"adnet-paper_chaos_t2-chaos_t2-s1-f{fold}-r0.json").unlink()
-    (finished / "adnet-paper_chaos_t2-chaos_t2-s1-f1-r0.812.partial").write_text('{"run"')
+        (finished / f"adnet-chaos_t2+paper-chaos_t2-s1-f{fold}-r0.json").unlink()
+    (finished / "adnet-chaos_t2+paper-chaos_t2-s1-f1-r0.812.partial").write_text('{"run"')
     text = format_results(finished)
     assert "3 of 5" in text
     assert "PARTIAL, missing f1-r0, f4-r0: all lines." in text
@@ -122,7 +122,7 @@ def test_latex_escapes_and_negative_numbers():
 
 def test_latex_of_results(finished):
     latex = format_results(finished, "latex")
-    assert r"ADNet (paper\_chaos\_t2) & 75.28 $\pm$ 0.00" in latex
+    assert r"ADNet (chaos\_t2, paper) & 75.28 $\pm$ 0.00" in latex
     assert r"\quad ADNet's paper, table 1 & 75.28 $\pm$ 14.80" in latex
     assert r"\quad difference & +0.00 reproduced & -3.00 explained" in latex
     assert not re.search(r"(?<!\\)[%#_]", latex.replace(r"\_", ""))

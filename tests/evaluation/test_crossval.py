@@ -50,13 +50,13 @@ def result(path):
 
 
 def test_the_list_of_runs():
-    runs = list_runs(BUNDLE, "chaos_t2", [0, 3], repeats=2, setting=2, config=["cpu_chaos_t2"])
+    runs = list_runs(BUNDLE, "chaos_t2", [0, 3], repeats=2, setting=2, config=["chaos_t2", "cpu"])
     assert [run.name for run in runs[:4]] == [
-        f"adnet-cpu_chaos_t2-chaos_t2-s2-{group}-f{fold}-r0" for group in ("kidneys", "liver_spleen") for fold in (0, 3)
+        f"adnet-chaos_t2+cpu-chaos_t2-s2-{group}-f{fold}-r0" for group in ("kidneys", "liver_spleen") for fold in (0, 3)
     ]
     assert len({run.name for run in runs}) == 8
     assert [run.seed for run in runs] == [2021] * 4 + [2022] * 4
-    assert runs[0].configs == ["train", "cpu_chaos_t2"]
+    assert runs[0].configs == ["train", "chaos_t2", "cpu"]
 
 
 @pytest.mark.parametrize("wrong", [{"folds": [5]}, {"folds": []}, {"setting": 3}, {"repeats": 0}])

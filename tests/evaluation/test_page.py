@@ -33,15 +33,15 @@ def test_no_measured_number_stands_outside_of_the_markers():
 
 # Line of the README's table -> bundle and variant, without and with training.
 README_LINES = {
-    "ADNet, 5 folds, 2000 episodes": ("adnet", "cpu_chaos_t2+short_chaos_t2", "cpu_chaos_t2+untrained"),
-    "SSL-ALPNet, 5 folds, 2000 episodes": ("ssl_alpnet", "cpu_chaos_t2+short_chaos_t2", "cpu_chaos_t2+untrained"),
-    "ADNet, fold 0, mean of 2 seeds": ("adnet", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
-    "SSL-ALPNet, fold 0": ("ssl_alpnet", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
-    "CRAPNet, fold 0": ("crapnet", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
-    "LSNet without labels, fold 0": ("lsnet", "train_ssl+cpu_chaos_t2", "train_ssl+cpu_chaos_t2+untrained"),
-    "3D ALPNet, fold 0": ("alpnet3d", "cpu_chaos_t2", "cpu_chaos_t2+untrained"),
-    "SSL-PANet, the baseline, fold 0": ("ssl_alpnet", "cpu_chaos_t2+panet", "cpu_chaos_t2+panet+untrained"),
-    "ADNet, 2 held-out subjects, `make demo`": ("adnet", "quick", "quick+untrained"),
+    "ADNet, 5 folds, 2000 episodes": ("adnet", "chaos_t2+cpu+short", "chaos_t2+cpu+untrained"),
+    "SSL-ALPNet, 5 folds, 2000 episodes": ("ssl_alpnet", "chaos_t2+cpu+short", "chaos_t2+cpu+untrained"),
+    "ADNet, fold 0, mean of 2 seeds": ("adnet", "chaos_t2+cpu", "chaos_t2+cpu+untrained"),
+    "SSL-ALPNet, fold 0": ("ssl_alpnet", "chaos_t2+cpu", "chaos_t2+cpu+untrained"),
+    "CRAPNet, fold 0": ("crapnet", "chaos_t2+cpu", "chaos_t2+cpu+untrained"),
+    "LSNet without labels, fold 0": ("lsnet", "train_ssl+chaos_t2+cpu", "train_ssl+chaos_t2+cpu+untrained"),
+    "3D ALPNet, fold 0": ("alpnet3d", "chaos_t2+cpu", "chaos_t2+cpu+untrained"),
+    "SSL-PANet, the baseline, fold 0": ("ssl_alpnet", "chaos_t2+cpu+panet", "chaos_t2+cpu+panet+untrained"),
+    "ADNet, 2 held-out subjects, `make demo`": ("adnet", "phantom+quick", "phantom+quick+untrained"),
 }
 
 
@@ -99,15 +99,15 @@ def run(bundle, *overlays, dataset="chaos_t2", **overrides):
 
 def test_differences_come_from_the_configurations():
     changes = {
-        change.name: (change.paper, change.ours) for change in differences(run("adnet", "cpu_chaos_t2"), BUNDLES)
+        change.name: (change.paper, change.ours) for change in differences(run("adnet", "chaos_t2", "cpu"), BUNDLES)
     }
     assert changes["init"] == ("MS-COCO weights", "random weights")
     assert changes["encoder_depth"] == ("101", "18")
     assert changes["lr_scheduler"] == ("StepLR", "OneCycleLR")
     assert changes["episodes"] == ("50000", "8000")
     assert "challenge" not in changes
-    assert differences(run("adnet", "paper_chaos_t2"), BUNDLES) == []
-    assert differences(run("ssl_alpnet", "paper_chaos_t2", "panet"), BUNDLES) == []
+    assert differences(run("adnet", "chaos_t2", "paper"), BUNDLES) == []
+    assert differences(run("ssl_alpnet", "chaos_t2", "paper", "panet"), BUNDLES) == []
 
 
 def test_overrides_are_differences():

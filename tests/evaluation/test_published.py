@@ -77,8 +77,8 @@ def test_organs_of_the_datasets():
 @pytest.mark.parametrize(
     ("measured", "name", "mean"),
     [
-        (run("adnet", "cpu_chaos_t2"), "ADNet", 78.82),
-        (run("ssl_alpnet", "cpu_chaos_t2", "panet"), "SSL-PANet", 63.17),
+        (run("adnet", "chaos_t2", "cpu"), "ADNet", 78.82),
+        (run("ssl_alpnet", "chaos_t2", "cpu", "panet"), "SSL-PANet", 63.17),
         (run("ssl_alpnet", "vssl"), "SSL-ALPNet, supervoxels", None),  # the paper has it under EP2
         (run("adnet", "own"), "ADNet with own", None),
         (run("other"), "other", None),
@@ -99,8 +99,8 @@ def test_a_methods_own_paper_comes_first():
 
 
 def test_what_counts_as_the_papers_configuration():
-    assert is_paper_configuration(run("adnet", "paper_chaos_t2"))
-    assert is_paper_configuration(run("ssl_alpnet", "paper_chaos_t2", "panet"))
-    assert not is_paper_configuration(run("adnet", "cpu_chaos_t2"))
-    assert not is_paper_configuration(run("adnet", "paper_chaos_t2", init="none"))
-    assert scale_overlays(run("ssl_alpnet", "cpu_chaos_t2", "panet")) == ["cpu_chaos_t2"]
+    assert is_paper_configuration(run("adnet", "chaos_t2", "paper"))
+    assert is_paper_configuration(run("ssl_alpnet", "chaos_t2", "paper", "panet"))
+    assert not is_paper_configuration(run("adnet", "chaos_t2", "cpu"))
+    assert not is_paper_configuration(run("adnet", "chaos_t2", "paper", init="none"))
+    assert scale_overlays(run("ssl_alpnet", "chaos_t2", "cpu", "panet")) == ["chaos_t2", "cpu"]

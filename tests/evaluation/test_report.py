@@ -57,7 +57,7 @@ def results(tmp_path, write_run):
             "versions": {"torch": "2.13.0", "monai": "1.6.1"}, "device": "cpu", "config_sha256": "c" * 64,
             "data_sha256": "d" * 64, "train_seconds": 95.0,
         }  # fmt: skip
-        path = write_run(dice, fold, protocols=("ep1", "ep2"), folder=folder, manifest=manifest, variant="cpu_chaos_t2")
+        path = write_run(dice, fold, protocols=("ep1", "ep2"), folder=folder, manifest=manifest, variant="chaos_t2+cpu")
         edit(path, training=LOSSES)
     write_run({organ: [0.1, None] for organ in ORGANS}, 0, folder=folder, overrides={"checkpoint": None})
     return folder
@@ -75,7 +75,7 @@ def test_the_page_shows_tables_charts_losses_threshold_cases_and_manifest(result
         "tables", "boxes", "overlays", "supervoxels", "training", "cases", "manifest",
     ]  # fmt: skip
     for shown in (
-        "ADNet (cpu_chaos_t2)", "ADNet's paper, table 1", "75.28 ± 14.80",  # the paper's figure beside ours
+        "ADNet (chaos_t2, cpu)", "ADNet's paper, table 1", "75.28 ± 14.80",  # the paper's figure beside ours
         "difference", "untrained ADNet", "-9.877", "0.5000", "1.6 min", "c" * 64, "d" * 64, "2.13.0", "f4_3",
     ):  # fmt: skip
         assert shown in page.text, shown

@@ -48,7 +48,7 @@ def test_what_is_missing_is_said_and_not_drawn():
 
 
 def test_nothing_leaves_the_picture():
-    label = "untrained ADNet, WIDE NAME OF A METHOD (cpu_chaos_t2)"
+    label = "untrained ADNet, WIDE NAME OF A METHOD (chaos_t2, cpu)"
     for svg in (
         box_plot([Box(label, [("x", 0.0), ("y", 50.0), ("z", 100.0)], undefined=12)], "Dice"),
         curves([Curve(f"{label} {number}", [0, 1], [0, number]) for number in range(30)], "Loss"),

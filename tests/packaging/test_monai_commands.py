@@ -168,7 +168,7 @@ def test_versions_are_those_of_the_constraints(bundle):
 def test_metrics_are_the_measured_ones(bundle):
     """Mean over cases, organs and seeds of the committed results on fold 0 of CHAOS."""
     metrics = json.loads((ROOT / "bundles" / bundle / "configs/metadata.json").read_text())["eval_metrics"]
-    configs = "train_ssl+cpu_chaos_t2" if bundle == "lsnet" else "cpu_chaos_t2"
+    configs = "train_ssl+chaos_t2+cpu" if bundle == "lsnet" else "chaos_t2+cpu"
     results = [read_result(path) for path in (ROOT / "docs/results").glob(f"{bundle}-{configs}-chaos_t2-s1-f0-*.json")]
     for protocol in ("ep1", "ep2"):
         dice = [row["dice"] for result in results for row in result.cases if row["protocol"] == protocol]

@@ -11,7 +11,7 @@ from common.workflow import bundle_workflow
 @pytest.mark.real_data
 def test_chaos_scan_is_prepared_and_brought_back(real_data, bundle_root):
     folder = real_data / "chaos_t2"
-    parser = bundle_workflow(bundle_root("adnet"), ["train", "paper_chaos_t2"], dataset_dir=str(folder)).parser
+    parser = bundle_workflow(bundle_root("adnet"), ["train", "chaos_t2", "paper"], dataset_dir=str(folder)).parser
     split = parser.get_parsed_content("split")
     assert [item["subject"] for item in split["query"]] == ["chaos_01", "chaos_02", "chaos_03", "chaos_05"]
     assert [item["subject"] for item in split["support"]] == ["chaos_08"]
