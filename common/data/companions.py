@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .datalists import label_names
+from .dicom_seg import is_dicom_seg, segment_names
 from .reading import stem
 
 _SNAP_SIGNATURE = "ITK-SnAP Label Description File"
@@ -31,7 +32,7 @@ def organ_names(label_maps: Sequence[str | Path], names: Mapping[int, str] | Non
     Raises:
         InputError: a file cannot be read, or two label maps have different names for one value.
     """
-    sources: tuple[Callable[[Path], dict[int, str]], ...] = (_slicer_names, _snap_names, _dataset_names)
+    sources: tuple[Callable[[Path], dict[int, str]], ...] = (_dicom_names, _slicer_names, _snap_names, _dataset_names)
     found: dict[int, tuple[str, str | Path]] = {}
     for path in label_maps:
         own = next((own for source in sources if (own := source(Path(path).absolute()))), {})
@@ -41,6 +42,10 @@ def organ_names(label_maps: Sequence[str | Path], names: Mapping[int, str] | Non
                 raise InputError(f"{path}: label value {value} is {name}, and {other} in {first}; give them one value")
     known = {value: name for value, (name, _) in found.items() if value > 0}
     return known | {int(value): name for value, name in (names or {}).items()}
+
+
+def _dicom_names(path: Path) -> dict[int, str]:
+    return segment_names(path) if is_dicom_seg(path) else {}
 
 
 def _slicer_names(path: Path) -> dict[int, str]:

@@ -18,6 +18,7 @@ from monai.transforms import Orientation
 from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import InputError
+from .dicom_seg import is_dicom_seg, read_dicom_seg
 from .formats import EXTENSIONS, LARGEST_VOLUME, damaged, extension, nifti_header, read_header, read_voxels
 from .series import is_dicom, read_series
 
@@ -63,12 +64,14 @@ def read_label(path: str | Path, image: MetaTensor | None = None) -> MetaTensor:
     """Read a label map as whole numbers ``(1, X, Y, Z)``, float32 or, with values beyond 2**24, float64.
 
     Args:
-        path: as for ``read_scan``.
+        path: as for ``read_scan``, or a DICOM-SEG, whose segment numbers become label values.
         image: its scan; the label map gets its axes (``to_grid``).
 
     Raises:
         InputError: as for ``read_scan``; values that are no label values, another grid than the image's.
     """
+    if is_dicom_seg(Path(path)):
+        return check_label(read_dicom_seg(Path(path), image), image)
     path = _existing(path)
     if image is not None and path.is_file() and sorted(read_header(path).shape) != sorted(image.shape[1:]):
         raise _other_grid(path, read_header(path).shape, image)  # before memory is taken

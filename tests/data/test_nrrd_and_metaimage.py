@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from monai.data import ITKReader
 
-from common.data.reading import read_scan, scan_shape
+from common.data.reading import read_label, read_scan, scan_shape
 from common.errors import InputError
 
 SHAPE = (7, 6, 5)
@@ -152,3 +152,13 @@ def test_checksums_of_compressed_voxels(tmp_path):
         content[-3] ^= 4  # in the checksum
         (tmp_path / name).write_bytes(content)
         assert "truncated or damaged" in refused(tmp_path / name)
+
+
+def test_overlapping_segments_of_slicer_are_refused_with_their_way_out(tmp_path):
+    """3D Slicer stores segments that overlap in layers, in front of the volume's own axes."""
+    lines = ["NRRD0004", "type: unsigned char", "dimension: 4", "space: left-posterior-superior", "sizes: 2 4 4 4"]
+    lines += ["space directions: none (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)", "encoding: raw"]
+    path = tmp_path / "a.seg.nrrd"
+    path.write_bytes("\n".join([*lines, "Segment0_Name:=liver", "", ""]).encode() + bytes(128))
+    with pytest.raises(InputError, match="its segments overlap, in 2 layers; in 3D Slicer, export the segmentation as a"):
+        read_label(path)

@@ -30,6 +30,7 @@ _TYPES = {
 }
 _CODES = {name: code for code, names in _TYPES.items() for name in names}
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
+_SEGMENTS = "segments"  # what we note of 3D Slicer's own keys
 _TO_RAS = {
     **dict.fromkeys(("ras", "right-anterior-superior"), (1, 1)),
     **dict.fromkeys(("las", "left-anterior-superior"), (-1, 1)),
@@ -57,6 +58,10 @@ def read_nrrd(path: Path) -> Header:
             raise InputError(f"{path}: endian is {order[:60]!r}, little or big is needed; export it again")
         dtype = dtype.newbyteorder("<" if order == "little" else ">")
     sizes, directions = _axes(path, fields)
+    if len(sizes) > 3 and _SEGMENTS in fields:
+        raise InputError(
+            f"{path}: its segments overlap, in {sizes[3]} layers; in 3D Slicer, export the segmentation as a label map"
+        )
     shape = volume_shape(path, sizes)
     affine = check_affine(path, _affine(path, fields, directions))
     data = beside(path, fields["data file"]) if "data file" in fields else path
@@ -74,6 +79,8 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         start = end
         if not line:
             break
+        if line.startswith("Segment0_"):
+            fields[_SEGMENTS] = ""
         name, mark, value = line.partition(": ")
         if mark and not line.startswith("#"):
             name = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}.get(name.lower(), name)
