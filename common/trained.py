@@ -13,6 +13,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from .errors import InputError, guard
+from .overlays import ABLATIONS, in_order
 from .running import calling_parser
 from .training_record import COMPONENTS, make_record, read_usable_record
 
@@ -38,6 +39,7 @@ class Trained:
 
     def __init__(self, checkpoint: str | Path | None, configs: Sequence[str] = ("train",)) -> None:
         parser = calling_parser() or ConfigParser({})
+        configs = in_order(configs, _configs())
         names = ", ".join(f"{name}.yaml" for name in configs)
         record = _record(checkpoint, f"those of {names} and those given by hand are used")
         if record is None:
@@ -178,9 +180,13 @@ def _training_overlay(parser: ConfigParser, name: str, record: Mapping[str, Any]
     return overlay
 
 
+def _configs() -> Path:
+    return Path(str(import_module("scripts").__file__)).parents[1] / "configs"
+
+
 def _config_file(name: str) -> str:
-    folder = Path(str(import_module("scripts").__file__)).parents[1] / "configs"
-    path = next((p for p in (folder / f"{name}.yaml", folder / "ablations" / f"{name}.yaml") if p.is_file()), None)
+    folder = _configs()
+    path = next((p for p in (folder / f"{name}.yaml", folder / ABLATIONS / f"{name}.yaml") if p.is_file()), None)
     if path is None:
         raise InputError(f"trained#configs names {name}, and there is no {folder / name}.yaml")
     return str(path)

@@ -41,7 +41,7 @@ def refusal(bundle="adnet", configs=("train",), **settings):
         ("train::trainer::max_epoch", "train#trainer#max_epochs"),
         ("train#traner#max_epochs", "train#trainer"),
         ("train#suprvoxels", "train#supervoxels"),
-        ("train#handlers#3#log_dr", "train#handlers#3#log_dir"),
+        ("train#handlers#4#log_dr", "train#handlers#4#log_dir"),
         ("network_def#encoder#deph", "network_def#encoder#depth"),
         ("validate#load_support#organ", "validate#load_support#organs"),
     ],

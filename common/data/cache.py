@@ -12,6 +12,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,16 @@ class VolumeCache(PersistentDataset):
         """Change the items; the files stay, since a key never goes stale."""
         self.data = data
         self._paths = {}
+
+    def on(self, data: Sequence[Mapping[str, Any]]) -> VolumeCache:
+        """Return the same cache for other items.
+
+        Args:
+            data: the items.
+        """
+        other = copy(self)
+        other.set_data(data)
+        return other
 
     def _transform(self, index: int) -> dict[str, Any]:
         path, item = self.path(index), self.data[index]

@@ -13,6 +13,7 @@ from .datalists import Item, SubjectId, exclude_subjects, natural_key, select_su
 logger = logging.getLogger(__name__)
 
 FOLDS = 5
+_HELD_OUT = 10  # one of so many scans, where no scan has labels
 
 # Patient numbers as published; SABS counts its 30 scans (img0001-0010, 0021-0040) from 0 in the order of their names.
 PUBLISHED_SUBJECTS: dict[str, list[int]] = {
@@ -133,28 +134,33 @@ def split(
         support_rule: as for `published_fold`.
 
     Returns:
-        `{"train": [...], "query": [...], "support": [...]}`; training is everything else, scans beyond the published
-        ones included.
+        `{"train": [...], "query": [...], "support": [...], "held_out": [...]}`; training is everything else, scans
+        beyond the published ones included. Held out are scans for validation without labels: a tenth, where a fold is
+        asked for, nothing could be scored and there are ten scans or more.
 
     Raises:
         InputError: an id is unknown, a subject is support and query, or the scans are not the published ones.
     """
+    unseen: list[Item] = []
     if fold is not None and (dataset is not None or any("label" in item for item in datalist)):
         ids = [item["subject"] for item in datalist]
         chosen = make_folds(ids, fold, folds) if dataset is None else _published(ids, dataset, fold, support_rule)
         support = chosen.support if support is None else support
         queries = chosen.queries if queries is None else queries
     elif fold is not None and support is None and queries is None:
+        unseen = _tenth(datalist, fold)
+        kept = f"{len(unseen)} held out to follow it" if unseen else "nothing is kept out"
         logger.warning(
-            f"fold {fold}: no scan has a label map, so none could be scored; nothing is kept out, "
-            f"the training is on all scans ({len(datalist)})"
+            f"fold {fold}: no scan has a label map, so none could be scored; {kept}, "
+            f"the training is on {'the others' if unseen else 'all scans'} ({len(datalist) - len(unseen)})"
         )
     support_items, query_items = select_subjects(datalist, support or []), select_subjects(datalist, queries or [])
     both = sorted({item["subject"] for item in support_items} & {item["subject"] for item in query_items})
     if both:
         raise InputError(f"subjects {both} are both support and query: choose another support or other queries")
-    held_out = [item["subject"] for item in support_items + query_items]
-    return {"train": exclude_subjects(datalist, held_out), "query": query_items, "support": support_items}
+    others = [item["subject"] for item in support_items + query_items + unseen]
+    train = exclude_subjects(datalist, others)
+    return {"train": train, "query": query_items, "support": support_items, "held_out": unseen}
 
 
 def training_items(datalist: Sequence[Item], excluded_labels: Sequence[int] = (), labelled: bool = False) -> list[Item]:
@@ -199,6 +205,12 @@ def label_values(organs: Iterable[str], label_names: Mapping[str, int]) -> list[
             "rename its labels, or use setting 1"
         )
     return sorted(values[_words(organ)] for organ in wanted)
+
+
+def _tenth(datalist: Sequence[Item], fold: int) -> list[Item]:
+    if len(datalist) < _HELD_OUT:
+        return []
+    return select_subjects(datalist, make_folds([item["subject"] for item in datalist], fold, _HELD_OUT).queries)
 
 
 def _published(subjects: Sequence[str], dataset: str, fold: int, support_rule: Literal["wrap", "last"]) -> Fold:

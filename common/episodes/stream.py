@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -77,6 +78,8 @@ class EpisodeStream:
         self.gamma_target: Target = gamma_target
         self.geometry_target: Target = geometry_target
         self.swap_probability = swap_probability
+        self.dataset: Sequence[Mapping[str, Any]] = ()
+        self._source: Any = None
         self.rank = rank
         self.world_size = world_size
         self._episode = 0
@@ -112,6 +115,17 @@ class EpisodeStream:
             A batch, see `__iter__`.
         """
         raise NotImplementedError
+
+    def on(self, dataset: Sequence[Mapping[str, Any]], seed: int) -> EpisodeStream:
+        """Return the same stream from other volumes, at its beginning.
+
+        Args:
+            dataset: prepared volumes.
+            seed: names the stream.
+        """
+        other = copy(self)
+        other.dataset, other.seed, other._source, other._episode = dataset, seed, None, 0
+        return other
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the position: the number of episodes handed out, over all processes."""

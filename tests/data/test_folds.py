@@ -119,10 +119,16 @@ def test_split_with_own_support_and_queries():
     assert names_of(parts["train"]) == [f"p_{number}" for number in range(4, 11)]
 
 
-def test_scans_without_any_label_map_are_all_trained_on():
-    datalist = [{"image": f"p_{number}.nii.gz", "subject": f"p_{number}"} for number in range(1, 11)]
-    assert split(datalist, 0) == {"train": datalist, "query": [], "support": []}
-    assert split(datalist[:1], 0)["train"] == datalist[:1]
+def test_of_scans_without_any_label_map_a_tenth_is_held_out():
+    datalist = [{"image": f"p_{number}.nii.gz", "subject": f"p_{number}"} for number in range(1, 26)]
+    for fold in range(5):
+        parts = split(datalist, fold)
+        assert len(parts["held_out"]) in (2, 3) and parts["query"] == parts["support"] == []
+        assert sorted(names_of(parts["train"] + parts["held_out"])) == sorted(names_of(datalist))
+    assert split(datalist, 0)["held_out"] != split(datalist, 1)["held_out"]
+    everything = {"train": datalist[:9], "query": [], "support": [], "held_out": []}
+    assert split(datalist[:9], 0) == everything  # too few to spare one
+    assert split(datalist, None)["train"] == datalist
 
 
 def test_split_errors():

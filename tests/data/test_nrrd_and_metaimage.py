@@ -160,5 +160,7 @@ def test_overlapping_segments_of_slicer_are_refused_with_their_way_out(tmp_path)
     lines += ["space directions: none (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)", "encoding: raw"]
     path = tmp_path / "a.seg.nrrd"
     path.write_bytes("\n".join([*lines, "Segment0_Name:=liver", "", ""]).encode() + bytes(128))
-    with pytest.raises(InputError, match="its segments overlap, in 2 layers; in 3D Slicer, export the segmentation as a"):
+    with pytest.raises(
+        InputError, match="its segments overlap, in 2 layers; in 3D Slicer, export the segmentation as a"
+    ):
         read_label(path)

@@ -94,7 +94,7 @@ def test_what_agrees_may_be_given_and_use_may_be_chosen(model, segment):
 
 def test_overlays_named_again_must_agree(model, segment):
     segment("adnet", model("adnet"), **{"trained#configs": ["train", "pssl"]})  # says nothing of the network
-    with pytest.raises((InputError, SystemExit), match="spacing is .* was trained with"):
+    with pytest.raises((InputError, SystemExit), match="encoder_stages is .* was trained with"):
         segment("adnet", model("adnet"), **{"trained#configs": ["train", "quick"]})
     with pytest.raises((InputError, SystemExit), match="names nothing_here, and there is no"):
         segment("adnet", model("adnet"), **{"trained#configs": ["train", "nothing_here"]})

@@ -189,7 +189,9 @@ def test_label_values_without_a_dataset(case, tmp_path):
     arguments = {**arguments, **files, "output": tmp_path / "one.ts"}
     (script,) = freeze(**{**arguments, "organ": "1"})
     assert load_net_with_metadata(str(script))[1]["output"]["classes"] == ["background", "1"]
-    with pytest.raises(InputError, match=r"organ 'liver' is unknown: no dataset\.json .* give its value"):
+    with pytest.raises(
+        InputError, match=r"organ 'liver' is unknown: nothing in or beside the label map .* give its value"
+    ):
         freeze(**arguments)
     with pytest.raises(InputError, match=r"map\.nii\.gz: label values \[7\] are not there; it holds \[1, 4\]"):
         freeze(**{**arguments, "organ": 7, "overwrite": True})
@@ -201,7 +203,7 @@ def test_label_values_without_a_dataset(case, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"organ": "heart"}, r"organ 'heart' is unknown: dataset\.json names liver, spleen"),
+        ({"organ": "heart"}, r"organ 'heart' is unknown: beside the label map are named liver, spleen"),
         ({"organ": 0}, "organ 0 is unknown"),
         ({"output": "liver.pt"}, r"liver\.pt: a frozen network is a \.ts file"),
         ({"support_image": []}, "0 support scans and 1 support label maps"),
