@@ -159,3 +159,28 @@ def test_help_lists_every_verb_in_its_group():
     shown = runner.invoke(app, ["--help"]).stdout
     assert all(f"{title}:" in shown for title in ("Segment", "Train", "Study", "Ship"))
     assert all(re.search(rf"^  {name}  ", shown, re.MULTILINE) for name in [*_verbs, "supervoxels"])
+
+
+def test_the_doctor_says_what_is_wrong_and_what_a_training_would_do(run_python, tmp_path):
+    for number in range(1, 13):
+        image, label = scan(number)
+        save(tmp_path / "scans" / f"case_{number}.nii.gz", image - 1000 * (number == 3))
+        if number < 3:
+            save(tmp_path / "scans" / f"case_{number}_seg.nii.gz", label)
+    damaged = tmp_path / "scans" / "case_5.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    result = run_python("-m", "common.cli", "doctor", tmp_path / "scans", "--config", "quick", check=False)
+    assert result.returncode == 1
+    assert f"{tmp_path / 'scans'}: 12 scans, 2 with label maps; 64 x 60 x 6 voxels; 2 x 2 x 6 mm" in result.stdout
+    assert "label values: 1 in 2, 4 in 2 scans" in result.stdout
+    assert result.stdout.count("wrong: ") == 1 and f"wrong: {damaged}: truncated or damaged" in result.stdout
+    assert "trains adnet, overlays quick: 3000 episodes of 8 scans" in result.stdout
+    assert "keeps 3 scans to validate, 1 as their support" in result.stdout
+    assert "intensities look like CT in HU" in result.stdout
+
+
+@pytest.mark.parametrize(("options", "shown"), [("[]", True), ("['--quiet']", False)])
+def test_quiet_shows_no_progress_bars(options, shown, run_python):
+    code = f"from common.cli import app; app({options} + ['where'], standalone_mode=False)"
+    bar = "from tqdm import tqdm; list(tqdm([1], desc='reading scans'))"
+    assert ("reading scans" in run_python("-c", f"{code}; {bar}").stdout) == shown

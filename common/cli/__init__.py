@@ -15,20 +15,20 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import DEBUG, guard
-from . import files, methods, studies, training
+from . import doctor, files, methods, studies, training
 from .quiet import keep_quiet
 
-_GENERAL = ("--debug", "--verbose")
+_GENERAL = ("--debug", "--verbose", "--quiet")
 _GROUPS = {
     "Segment": ["segment", "freeze", "dicom-seg"],
-    "Train": ["train", "supervoxels", "statistics", "prepare"],
+    "Train": ["train", "doctor", "supervoxels", "statistics", "prepare"],
     "Study": ["evaluate", "crossval", "table", "analyse", "report"],
     "Ship": ["package", "where"],
 }
 
 
 class _Verbs(TyperGroup):
-    """Verbs in groups, behind which ``--debug`` and ``--verbose`` may stand as well."""
+    """Verbs in groups, behind which the general options may stand as well."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Move the general options in front of the verb."""
@@ -62,6 +62,7 @@ _verbs: dict[str, Callable[..., None]] = {
     "segment": methods.segment,
     "statistics": methods.statistics,
     "where": methods.where,
+    "doctor": doctor.doctor,
     "crossval": studies.crossval,
     "table": studies.table,
     "analyse": studies.analyse_runs,
@@ -82,10 +83,13 @@ app.add_typer(supervoxels_app, name="supervoxels")
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what goes wrong.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what other libraries log and warn of.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")] = False,
 ) -> None:
     """Few-shot medical image segmentation bundles."""
     if debug:
         os.environ[DEBUG] = "1"
+    if quiet:
+        os.environ["TQDM_DISABLE"] = "1"  # also of the processes that a verb starts
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ from .options import (
 )
 
 _RUNS = Path("runs")
+_FULL = "a GPU is there: the paper's network and length; --config quick takes minutes"
+_SMALL = "no GPU: a small network from random weights, overlay cpu; --config chooses another, quick takes minutes"
 
 
 def train(
@@ -57,7 +59,10 @@ def train(
 
     folder = bundle_folder(bundle)
     run = _run_folder(folder.name, output_dir, resume)
-    names = split_names(config) or _chosen(folder, device)
+    names = split_names(config)
+    if not names:
+        names = machine_overlays(device)
+        print(_SMALL if names else _FULL, flush=True)
     settings: dict[str, Any] = {**dataset_settings(data, channel, allow_outside), "resume": resume, "restart": restart}
     settings |= {"ckpt_dir": literal(run), "output_dir": literal(run / "curves"), "estimate": True}
     settings["cache_dir"] = literal(run.parent / "cache")
@@ -92,18 +97,15 @@ def _run_folder(bundle: str, output_dir: Path | None, resume: bool) -> Path:
     return found[-1].absolute()
 
 
-def _chosen(bundle: Path, device: str | None) -> list[str]:
-    """Choose the small network where no GPU computes, and say so."""
+def machine_overlays(device: str | None) -> list[str]:
+    """Choose the small network where no GPU computes.
+
+    Args:
+        device: that was asked for; None: a GPU where there is one.
+    """
     import torch
 
-    if device != "cpu" and torch.cuda.is_available():
-        print("a GPU is there: the paper's network and length; --config quick takes minutes", flush=True)
-        return []
-    print(
-        "no GPU: a small network from random weights, overlay cpu; --config chooses another, quick takes minutes",
-        flush=True,
-    )
-    return ["cpu"]
+    return [] if device != "cpu" and torch.cuda.is_available() else ["cpu"]
 
 
 def _given(fold: str | None, seed: int | None, device: str | None) -> dict[str, Any]:
