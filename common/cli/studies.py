@@ -65,7 +65,7 @@ def table(
     ] = None,
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for --page.")] = Path("bundles"),
 ) -> None:
-    """Set our results beside the papers'."""
+    """Compare our results with the papers'."""
     from ..evaluation.comparison import format_results
     from ..evaluation.page import write_results_page
 
