@@ -82,7 +82,10 @@ def _next_commands(
     shown = ",".join([*method, *overlays])
     picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", shown]
     chosen = ["--bundle", str(bundle)]
-    return [[program, "segment", *chosen, *model, *options], [program, "supervoxels", "preview", *chosen, *picture]]
+    return [
+        [program, "segment", *chosen, *model, *options, "--preview"],
+        [program, "supervoxels", "preview", *chosen, *picture],
+    ]
 
 
 def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str, files: Mapping[str, str]) -> Path:

@@ -15,6 +15,8 @@ from torch import nn
 
 from .background import in_background
 from .checkpoints import load_weights, plain_network
+from .data.cache import VolumeCache
+from .data.fingerprint import fingerprint
 from .errors import user_mistake
 from .failures import ScanFailures
 from .files import write_state
@@ -81,19 +83,28 @@ class WeightsSaver:
         save_dir: folder.
         network: whose weights are written, as a plain mapping of names and tensors.
         interval: epochs between files ``model_epoch=*.pt``; 0 for none.
+        dataset: of the training, whose scans are described in the settings, see ``fingerprint``.
     """
 
-    def __init__(self, save_dir: str, network: nn.Module, interval: int = 0) -> None:
+    def __init__(
+        self, save_dir: str, network: nn.Module, interval: int = 0, dataset: VolumeCache | None = None
+    ) -> None:
         self.save_dir = Path(save_dir)
         self.network = network
         self.interval = interval
+        self.dataset = dataset
         self.record = _running_record()
 
     def attach(self, engine: Engine) -> None:
         """Add to a trainer."""
+        engine.add_event_handler(Events.STARTED, self._describe_scans)
         engine.add_event_handler(Events.COMPLETED, lambda: self._write(FINAL))
         if self.interval > 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._keep)
+
+    def _describe_scans(self) -> None:
+        if self.record is not None and self.dataset is not None and is_first():
+            self.record["fingerprint"] = fingerprint([item["image"] for item in self.dataset.data])
 
     def _keep(self, engine: Engine) -> None:
         self._write(f"model_epoch={engine.state.epoch}.pt")

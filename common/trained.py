@@ -12,6 +12,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from .data.fingerprint import WarnUnlikeTrainingd
 from .errors import InputError, guard
 from .overlays import ABLATIONS, in_order
 from .running import calling_parser
@@ -53,6 +54,7 @@ class Trained:
             named |= _training_overlay(parser, name, record)
         check_agreement(checkpoint, record, {**named, **given})
         self.components: dict[str, Any] = record["components"]
+        self.trained_on: dict[str, Any] | None = record.get("fingerprint")
         self.settings: dict[str, Any] = {**record["settings"], **given}
 
     def network(self) -> Any:
@@ -60,12 +62,16 @@ class Trained:
         return self._build("network_def")
 
     def prepare(self, **arguments: Any) -> Any:
-        """Build the preprocessing, see ``ScanPreprocessing``.
+        """Build the preprocessing, see ``ScanPreprocessing``; a scan unlike those of the training gets a warning.
 
         Args:
             arguments: replace those of the training.
         """
-        return self._build("prepare", **arguments)
+        prepare = self._build("prepare", **arguments)
+        if self.trained_on is not None:
+            load, *others = prepare.steps
+            prepare.steps = [load, WarnUnlikeTrainingd("image", self.trained_on), *others]
+        return prepare
 
     def inferer(self, **arguments: Any) -> Any:
         """Build the inferer.

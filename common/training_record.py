@@ -38,7 +38,7 @@ def make_record(parser: ConfigParser) -> dict[str, Any]:
 
     Returns:
         What JSON can hold: ``components``, whose arguments are values or ``@id``; ``settings``, the ids' values;
-        ``bundle`` and ``overlays``, their names; ``seed`` and ``versions``.
+        ``bundle`` and ``overlays``, their names; ``seed`` and ``versions``. ``WeightsSaver`` adds ``fingerprint``.
     """
     settings: dict[str, Any] = {}
     components = {

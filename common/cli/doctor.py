@@ -15,8 +15,6 @@ import typer
 from ..errors import InputError, one_line
 from .options import ADNET, Bundle, Channel, Outside, Overlays, split_names
 
-_HOUNSFIELD = -500  # air in CT; MR has no such intensities
-
 
 def doctor(
     data: Annotated[Optional[str], typer.Argument(help="Folder of scans to look at.")] = None,  # noqa: UP045
@@ -92,12 +90,13 @@ class _Dataset:
                 self.faults.append(one_line(error))
 
     def _read(self, item: dict[str, Any]) -> None:
+        from ..data.fingerprint import HOUNSFIELD
         from ..data.reading import read_label, read_scan
 
         scan = read_scan(item["image"])
         self.shapes.append(tuple(scan.shape[1:]))
         self.spacings.append(tuple(scan.pixdim.tolist()))
-        self.looks_like_ct |= float(scan.min()) < _HOUNSFIELD
+        self.looks_like_ct |= float(scan.min()) < HOUNSFIELD
         if "label" in item:
             self.organs.update(int(value) for value in read_label(item["label"], scan).unique() if value > 0)
 

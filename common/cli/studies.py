@@ -24,7 +24,9 @@ def crossval(
     config: Overlays = "",
     ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
     override: Overrides = None,
-    output: Annotated[Path, typer.Option(help="Folder for one result file per run.")] = Path("results"),
+    output: Annotated[
+        Path, typer.Option("--output-dir", "--output", help="Folder for one result file per run.")
+    ] = Path("results"),
     engine: Annotated[str, typer.Option(help="local, ray, or slurm: writes an array script.")] = "local",
     jobs: Annotated[int, typer.Option(min=1, help="Runs at the same time (local), or cores per run (ray).")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Processes per training, one per GPU, under torchrun.")] = 1,

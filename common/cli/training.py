@@ -77,7 +77,7 @@ def train(
     built.run()
     command = ["fewshot", "segment", "--bundle", str(bundle), "--checkpoint", str(run / FINAL)]
     print(f"model: {run / FINAL}; use it, with your own scans, by\n  {shlex.join(command)} \\")
-    print("    --support-image SCAN --support-label ITS_LABEL_MAP --image NEW_SCAN --output-dir FOLDER")
+    print("    --support-image SCAN --support-label ITS_LABEL_MAP --image NEW_SCAN --output-dir FOLDER --preview")
 
 
 def _log_to(path: Path) -> None:

@@ -41,6 +41,7 @@ def type_what_it_says(output, folder):
     ]
     assert " ml, slices " in answers[0].stdout
     assert len(list((folder / "segmented").glob("*_seg.nii.gz"))) == 1
+    assert (folder / "segmented" / "phantom_01_preview.png").is_file()
     assert (folder / "supervoxels.png").read_bytes().startswith(b"\x89PNG")
 
 

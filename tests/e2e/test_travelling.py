@@ -157,3 +157,20 @@ def test_what_a_strangers_file_holds_is_never_run(model, segment, tmp_path, chan
     torch.save(state, tmp_path / "strange.pt")
     with pytest.raises((InputError, SystemExit), match=message):
         segment("adnet", tmp_path / "strange.pt")
+
+
+def test_a_scan_of_another_kind_than_the_training_is_warned_of(model, segment, files, dataset, tmp_path, capfd):
+    """The weights say what their scans were like; MR has no intensities far below 0, CT in HU has."""
+    record = read_record(model("adnet"))["fingerprint"]
+    scans = [nib.load(path) for path in sorted((dataset / "imagesTr").glob("*.nii.gz"))]
+    assert record["spacing"] == sorted(map(float, scans[0].header.get_zooms()))
+    lowest = [np.percentile(scan.get_fdata(), 0.5) for scan in scans]
+    assert min(lowest) <= record["intensities"][0] <= max(lowest) and 0 < record["scans"] < len(scans)
+    segment("adnet", model("adnet"))
+    assert "one of them is CT in HU" not in capfd.readouterr().out
+    scan = nib.load(files["image"])
+    (tmp_path / "ct").mkdir()
+    files["image"] = str(tmp_path / "ct" / "case_1.nii.gz")
+    nib.save(nib.Nifti1Image(scan.get_fdata().astype(np.float32) - 1000, scan.affine), files["image"])
+    segment("adnet", model("adnet"))
+    assert "ct/case_1.nii.gz: intensities begin at -1000" in capfd.readouterr().out
