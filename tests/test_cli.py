@@ -145,6 +145,14 @@ def test_training_and_segmenting_by_the_command_alone(run_python, dataset, tmp_p
     check_lines(segment)
     assert len([line for line in segment.stdout.splitlines() if "case_1.nii.gz: " in line]) >= 2
     assert (tmp_path / "out/case_1_seg.nii.gz").is_file()
+    more = ["--preview", "--json", "--names", "1=Leber", "--set", "confidence=true"]
+    printed = run_python("-m", "common.cli", *command[1:], *support, *query, *more, cwd=tmp_path).stdout.splitlines()
+    (found,) = [json.loads(line) for line in printed if line.startswith("{")]
+    assert [organ["name"] for organ in found["organs"]] == ["Leber", "spleen"]
+    assert found["segmentation"] == str(tmp_path / "out/case_1_seg.nii.gz")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"case_1_{ending}" for ending in ("seg.nii.gz", "confidence.nii.gz", "preview.png")
+    }
 
 
 def test_resuming_without_a_run_is_refused(run_python, tmp_path):

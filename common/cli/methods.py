@@ -133,6 +133,7 @@ def preview(
     output: Annotated[Path, typer.Option(help="PNG to write.")],
     bundle: Bundle = ADNET,
     config: Overlays = "",
+    override: Overrides = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
@@ -143,9 +144,10 @@ def preview(
     from .quiet import workflow
 
     bundle = bundle_folder(bundle)
-    mark = mark_of("preview", image, bundle, config)
+    overrides = read_overrides(override or [])
+    mark = mark_of("preview", image, bundle, config, overrides)
     check_output(output, mark, [image], overwrite)
-    parser = workflow(bundle, ["train", *split_names(config)]).parser
+    parser = workflow(bundle, ["train", *split_names(config)], **overrides).parser
     if parser.get_parsed_content("train#dataset#labelled"):
         raise InputError(f"{bundle.name} trains on drawn organs so, not on supervoxels; add the overlay train_ssl")
     item = parser.get_parsed_content("train#preprocessing")({"image": os.fspath(image)})
