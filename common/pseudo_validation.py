@@ -55,10 +55,12 @@ class PseudoLabelValidation:
         self.log_dir = log_dir
         self.episodes = episodes
         self.scores: list[float] = []
+        self._writer: SummaryWriter | None = None
 
     def attach(self, engine: Engine) -> None:
         """Add to a trainer."""
-        engine.add_event_handler(Events.STARTED, self.dataset.fill)
+        # Every process prepares the scans, since they wait for one another there; one process scores.
+        engine.add_event_handler(Events.STARTED, self.loader.episodes, [0])
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._show)
 
     def score(self) -> float:
@@ -94,5 +96,6 @@ class PseudoLabelValidation:
                 best,
                 len(self.scores) - place,
             )
-        with SummaryWriter(log_dir=self.log_dir) as writer:
-            writer.add_scalar("pseudo_label_dice", score, epoch)
+        self._writer = self._writer or SummaryWriter(log_dir=self.log_dir)
+        self._writer.add_scalar("pseudo_label_dice", score, epoch)
+        self._writer.flush()

@@ -15,6 +15,7 @@ from common.errors import guard
 from common.files import WriteError, write_state
 from common.packaging.package import package
 from common.workflow import bundle_workflow
+from tests.conftest import forget_scripts
 from tests.dicom.writer import SHAPE, values, write_series
 from tests.durability import count_moments, finish, kill_at_moment, kills_at_random
 from tests.e2e.tiny import SMALL, save, scan
@@ -26,8 +27,10 @@ RESULTS = [f"{name}_{kind}.nii.gz" for name in "ab" for kind in ("confidence", "
 def weights(bundle_root):
     """Two states of an untrained tiny network, which segment differently."""
     torch.manual_seed(0)
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
-    state = workflow.parser.get_parsed_content("network_def").state_dict()
+    with pytest.MonkeyPatch.context() as patch:
+        forget_scripts(patch)
+        workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
+        state = workflow.parser.get_parsed_content("network_def").state_dict()
     return [{**state, "threshold": torch.full_like(state["threshold"], value)} for value in (-18.0, -14.0)]
 
 

@@ -61,3 +61,26 @@ def test_a_fall_is_warned_of(train, capsys, monkeypatch):
     monkeypatch.setattr(handler, "score", lambda: 0.4)
     handler._show(Trainer(4))
     assert "fell to 0.400, it was 0.600 2 epochs ago" in capsys.readouterr().out
+
+
+def test_two_processes_wait_for_one_another(train, run_python, bundle_root, tmp_path):
+    """One process scores, and none waits for ever: held-out scans are prepared by both."""
+    configs = [str(bundle_root("adnet") / "configs" / f"{name}.yaml") for name in ("train", "multi_gpu_train")]
+    places = {"ckpt_dir": tmp_path / "two", "output_dir": tmp_path / "two/curves", "cache_dir": tmp_path / "two/cache"}
+    settings = {**SMALL_TRAINING["adnet"], **places, "dataset_dir": tmp_path / "scans", "max_epochs": 2}
+    options = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+        "run",
+        "training",
+    ]
+    shown = run_python(
+        *launch, "--config_file", str(configs), *options, "--episodes_per_epoch", "4", timeout=240
+    ).stdout
+    assert re.findall(r"epoch (\d): Dice", shown) == ["1", "2"]
+    assert (tmp_path / "two" / "model.pt").is_file()
