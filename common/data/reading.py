@@ -70,9 +70,9 @@ def read_label(path: str | Path, image: MetaTensor | None = None) -> MetaTensor:
     Raises:
         InputError: as for ``read_scan``; values that are no label values, another grid than the image's.
     """
-    if is_dicom_seg(Path(path)):
-        return check_label(read_dicom_seg(Path(path), image), image)
-    path = _existing(path)
+    path = _existing(path, segmentation=True)
+    if is_dicom_seg(path):
+        return check_label(read_dicom_seg(path, image), image)
     if image is not None and path.is_file() and sorted(read_header(path).shape) != sorted(image.shape[1:]):
         raise _other_grid(path, read_header(path).shape, image)  # before memory is taken
     voxels, affine = _voxels(path, small=2**30 if image is None else math.inf)
@@ -206,7 +206,7 @@ def file_name(volume: Any) -> str:
     return str(name[0] if isinstance(name, (list, tuple)) else name)
 
 
-def _existing(path: str | Path) -> Path:
+def _existing(path: str | Path, segmentation: bool = False) -> Path:
     if not str(path):
         raise InputError("the path of a scan is empty; name a file or the folder of a DICOM series")
     path = Path(path)
@@ -215,7 +215,7 @@ def _existing(path: str | Path) -> Path:
             raise InputError(f"no file {path}; check the path")
         if not path.is_dir() and not path.is_file():
             raise InputError(f"{path}: neither a file nor a folder; name the file of a scan")
-        if path.is_file() and not extension(path) and is_dicom(path):
+        if path.is_file() and not extension(path) and is_dicom(path) and not (segmentation and is_dicom_seg(path)):
             raise InputError(f"{path}: one DICOM file; name the folder {path.parent} that holds its series")
     except OSError as error:
         raise damaged(path, error) from error
