@@ -187,6 +187,17 @@ def test_the_doctor_says_what_is_wrong_and_what_a_training_would_do(run_python, 
     assert "intensities look like CT in HU" in result.stdout
 
 
+def test_the_doctor_takes_a_channel_and_names_folds_that_do_not_fit(run_python, tmp_path):
+    for number in range(2):
+        for channel in (0, 1):
+            save(tmp_path / "scans" / f"case_{number}_000{channel}.nii.gz", scan(number)[0])
+        save(tmp_path / "scans" / f"case_{number}_seg.nii.gz", scan(number)[1])
+    command = ["-m", "common.cli", "doctor", tmp_path / "scans", "--channel", "1"]
+    result = run_python(*command, check=False)
+    assert f"{tmp_path / 'scans'}: 2 scans, 2 with label maps" in result.stdout
+    assert result.returncode == 1 and "wrong: folds must be 2 to the number of subjects (2), got 5" in result.stdout
+
+
 @pytest.mark.parametrize(("options", "shown"), [("[]", True), ("['--quiet']", False)])
 def test_quiet_shows_no_progress_bars(options, shown, run_python):
     code = f"from common.cli import app; app({options} + ['where'], standalone_mode=False)"

@@ -28,10 +28,11 @@ def doctor(
         print(line)
     if data is not None:
         found = _Dataset(data, channel, allow_outside)
+        plan = _training(found, bundle, split_names(config), data)
         print(f"\n{data}: {found.describe()}")
         for fault in found.faults:
             print(f"  wrong: {fault}")
-        for line in _training(found, bundle, split_names(config), data):
+        for line in plan:
             print(line)
         if found.faults:
             raise typer.Exit(1)
@@ -68,7 +69,6 @@ class _Dataset:
         from tqdm import tqdm
 
         from ..data import label_names, load_datalist
-        from ..literals import literal
 
         self.faults: list[str] = []
         self.items: list[dict[str, Any]] = []
@@ -78,8 +78,7 @@ class _Dataset:
         self.spacings: list[tuple[float, ...]] = []
         self.looks_like_ct = False
         try:
-            named = None if channel is None else literal(channel)
-            self.items = list(load_datalist(folder, channel=named, allow_outside=allow_outside, look_into=False))
+            self.items = list(load_datalist(folder, channel=channel, allow_outside=allow_outside, look_into=False))
             self.names = {value: name for name, value in label_names(folder).items()}
         except InputError as error:
             self.faults.append(one_line(error))
@@ -116,6 +115,7 @@ class _Dataset:
 
 
 def _training(found: _Dataset, bundle: Path, config: list[str], data: str) -> list[str]:
+    """Say what a training would do; that it cannot divide the scans is one more fault."""
     from ..data import split
     from ..workflow import bundle_folder, merged_config
     from .training import machine_overlays
@@ -128,7 +128,8 @@ def _training(found: _Dataset, bundle: Path, config: list[str], data: str) -> li
     try:
         parts = split(found.items, settings["fold"], settings["challenge"], support_rule=settings["support_rule"])
     except InputError as error:
-        return [f"  wrong: {one_line(error)}"]
+        found.faults.append(one_line(error))
+        return []
     episodes = settings["episodes_per_epoch"] * settings["max_epochs"]
     lines = [
         f"fewshot train --bundle {folder.name} --data {data}" + (f" --config {','.join(config)}" if config else ""),
