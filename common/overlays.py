@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .configurations import ABLATIONS, find_config, top_level
 from .errors import InputError
 
 # In the order in which they are read: where two set the same id, the later one's value holds.
 AXES = ("method", "speed", "data", "machine", "phase", "processes")
-ABLATIONS = "ablations"  # folder in configs, of overlays that change one thing each; not packaged
 _KEY = "overlays#"
 
 
@@ -62,7 +61,8 @@ def in_order(names: Sequence[str], configs: Path) -> list[str]:
 
 
 def _axis(configs: Path, name: str) -> str | None:
-    if (configs / ABLATIONS / f"{name}.yaml").is_file():
+    path = find_config(configs, name)
+    if path is not None and path.parent.name == ABLATIONS:
         return "phase"  # changes what all others have set
     text = _top(configs, name).get(f"{_KEY}{name}")
     return None if text is None else _read(name, text)[0]
@@ -92,11 +92,9 @@ def _overlaps(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tupl
                 yield a, b
 
 
-@cache
 def _top(configs: Path, name: str) -> dict[str, Any]:
-    path = next((path for path in sorted(configs.rglob(f"{name}.yaml"))), None)
+    path = find_config(configs, name)
     try:
-        content = None if path is None else yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        content = None  # who merges the file says what is wrong with it
-    return content if isinstance(content, dict) else {}
+        return {} if path is None else top_level(path)
+    except (yaml.YAMLError, AttributeError):
+        return {}  # who merges the file says what is wrong with it

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from ignite.engine import Engine, Events
 from monai.metrics import compute_dice
+from monai.networks import eval_mode
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from .checkpoints import plain_network
 from .data.cache import VolumeCache
+from .data.datalists import Item
+from .data.folds import training_items
 from .episodes.stream import EpisodeStream
 from .resuming import is_first
 
@@ -41,7 +43,7 @@ class PseudoLabelValidation:
 
     def __init__(
         self,
-        data: Sequence[Mapping[str, Any]],
+        data: Sequence[Item],
         dataset: VolumeCache,
         loader: EpisodeStream,
         network: nn.Module,
@@ -49,8 +51,7 @@ class PseudoLabelValidation:
         episodes: int = 20,
     ) -> None:
         self.scans = len(data)
-        self.dataset = dataset.on([{key: item[key] for key in item if key != "label"} for item in data])
-        self.loader = loader.on(self.dataset, loader.seed + 1)
+        self.loader = loader.on(dataset.on(training_items(data)), loader.seed + 1)
         self.network = plain_network(network)  # one process looks, the others go on
         self.log_dir = log_dir
         self.episodes = episodes
@@ -65,13 +66,8 @@ class PseudoLabelValidation:
 
     def score(self) -> float:
         """Return the mean Dice of the episodes; network and random numbers are left as they were."""
-        training = self.network.training
-        self.network.eval()
-        try:
-            with torch.no_grad():
-                found = [self._episode(number) for number in range(self.episodes)]
-        finally:
-            self.network.train(training)
+        with eval_mode(self.network):
+            found = [self._episode(number) for number in range(self.episodes)]
         return float(torch.cat(found).nanmean())
 
     def _episode(self, number: int) -> torch.Tensor:
@@ -88,13 +84,12 @@ class PseudoLabelValidation:
         scans = f"{self.scans} held-out scan{'s' if self.scans > 1 else ''}"
         logger.info("epoch %d: Dice %.3f on supervoxels of %s", epoch, score, scans)
         if score < _FELL * best:
-            place = self.scores.index(best) + 1
             logger.warning(
                 "Dice on supervoxels fell to %.3f, it was %.3f %d epochs ago: the training may be going wrong; "
                 "try half the learning_rate",
                 score,
                 best,
-                len(self.scores) - place,
+                len(self.scores) - 1 - self.scores.index(best),
             )
         self._writer = self._writer or SummaryWriter(log_dir=self.log_dir)
         self._writer.add_scalar("pseudo_label_dice", score, epoch)

@@ -46,9 +46,13 @@ def calling_parser() -> ConfigParser | None:
     return None
 
 
+def running_bundle() -> Path:
+    """Return the folder of the bundle whose ``scripts`` are loaded, wherever ``bundle_root`` sends the results."""
+    return Path(str(import_module("scripts").__file__)).parents[1]
+
+
 def _check(parser: ConfigParser) -> None:
-    # The bundle's scripts lie beside its configurations, wherever bundle_root sends the results.
-    check_settings(parser, Path(str(import_module("scripts").__file__)).parents[1] / "configs")
+    check_settings(parser, running_bundle() / "configs")
     if parser.get("resume") is not None and parser.get_parsed_content("resume"):
         from .resuming import check_resumable
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any
 
-import yaml
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from .allowed import ALLOWED, FLAG, fault
+from .configurations import plain_id, top_level
 from .errors import InputError, one_line, root_cause
 from .overlays import check_overlays
 
@@ -69,7 +69,7 @@ def check_parents(parser: ConfigParser, names: Iterable[str]) -> None:
         InputError: names the id and the nearest that exists.
     """
     for name in names:
-        parts = _plain(name).split("#")
+        parts = plain_id(name).split("#")
         for depth in range(1, len(parts)):
             parent = "#".join(parts[:depth])
             if parent not in parser:
@@ -143,7 +143,7 @@ def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]
     MONAI merges files and overrides and forgets which was which. A base of which all ids are there counts as merged; an
     overlay, which may have few ids, only where one that it adds has its value, and with ids that other files have too.
     """
-    files = [_top(path) for path in sorted(configs.rglob("*.yaml"))]
+    files = [top_level(path) for path in sorted(configs.rglob("*.yaml"))]
     bases = [top for top in files if "imports" in top]
     merged = [top for top in bases if ids.issuperset(top)]
     here = {name for top in merged for name in top}
@@ -157,17 +157,10 @@ def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]
 
 def _travelling_ids(configs: Path) -> set[str]:
     """Collect the settings that may be given by hand beside weights without settings, see ``Trained``."""
-    files = [ConfigParser(_top(path)) for path in sorted(configs.rglob("*.yaml"))]
+    files = [ConfigParser(top_level(path)) for path in sorted(configs.rglob("*.yaml"))]
     found = [top[place] for top in files for place in _TRAVELLING if place in top]
     nested = [value for top in files for name, value in top.get().items() if name.startswith(_TRAVELLING)]
     return {name for text in _texts([found, nested]) for name in _references(text)}
-
-
-@cache
-def _top(path: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content = yaml.load(path.read_text(encoding="utf-8"), loader) or {}
-    return {_plain(name.lstrip("+")): value for name, value in content.items()}
 
 
 def _is_group(holder: Any, name: str) -> bool:
@@ -212,11 +205,7 @@ def _texts(content: Any) -> Iterator[str]:
 def _references(text: str) -> set[str]:
     """Ids that a text refers to: ``@id``, and ``guard('id.method')`` of a run list."""
     steps = re.findall(r"@guard\('([\w#:]+)", text)
-    return {_plain(name) for name in [*ReferenceResolver.match_refs_pattern(text), *steps]}
-
-
-def _plain(name: str) -> str:
-    return name.replace("::", "#")
+    return {plain_id(name) for name in [*ReferenceResolver.match_refs_pattern(text), *steps]}
 
 
 def _unknown(name: str, part: str, known: Iterable[str]) -> str:

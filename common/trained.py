@@ -6,17 +6,17 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 
-from .data.fingerprint import WarnUnlikeTrainingd
+from .configurations import find_config
 from .errors import InputError, guard
-from .overlays import ABLATIONS, in_order
-from .running import calling_parser
+from .overlays import in_order
+from .running import calling_parser, running_bundle
 from .training_record import COMPONENTS, make_record, read_usable_record
+from .transforms import WarnUnlikeTrainingd
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Trained:
 
     def __init__(self, checkpoint: str | Path | None, configs: Sequence[str] = ("train",)) -> None:
         parser = calling_parser() or ConfigParser({})
-        configs = in_order(configs, _configs())
+        configs = in_order(configs, running_bundle() / "configs")
         names = ", ".join(f"{name}.yaml" for name in configs)
         record = _record(checkpoint, f"those of {names} and those given by hand are used")
         if record is None:
@@ -186,13 +186,9 @@ def _training_overlay(parser: ConfigParser, name: str, record: Mapping[str, Any]
     return overlay
 
 
-def _configs() -> Path:
-    return Path(str(import_module("scripts").__file__)).parents[1] / "configs"
-
-
 def _config_file(name: str) -> str:
-    folder = _configs()
-    path = next((p for p in (folder / f"{name}.yaml", folder / ABLATIONS / f"{name}.yaml") if p.is_file()), None)
+    folder = running_bundle() / "configs"
+    path = find_config(folder, name)
     if path is None:
         raise InputError(f"trained#configs names {name}, and there is no {folder / name}.yaml")
     return str(path)

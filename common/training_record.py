@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -17,6 +16,7 @@ from monai.bundle import ConfigParser
 from . import __version__
 from .checkpoints import read_checkpoint
 from .errors import InputError
+from .running import running_bundle
 
 # Components by the names that inference has for them, and where a training has them.
 COMPONENTS = {
@@ -48,7 +48,7 @@ def make_record(parser: ConfigParser) -> dict[str, Any]:
         "components": components,
         "settings": settings,
         "overlays": list(parser.get("overlays") or ()),
-        "bundle": Path(str(import_module("scripts").__file__)).parents[1].name,
+        "bundle": running_bundle().name,
         "seed": parser.get("seed"),
         "versions": {
             "fewshot-bundles": __version__,

@@ -12,8 +12,9 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import merge_kv
 
+from .configurations import find_config
 from .errors import InputError, one_line
-from .overlays import ABLATIONS, in_order
+from .overlays import in_order
 from .settings import check_parents, check_settings
 
 
@@ -182,6 +183,4 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _find(bundle: str | Path, name: str) -> Path | None:
-    folder = Path(bundle).absolute() / "configs"
-    places = (folder / f"{name}.yaml", folder / ABLATIONS / f"{name}.yaml")
-    return next((path for path in places if path.is_file()), None)
+    return find_config(Path(bundle).absolute() / "configs", name)

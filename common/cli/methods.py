@@ -23,6 +23,7 @@ from .options import (
     TrainedWith,
     dataset_settings,
     file_setting,
+    given,
     read_integers,
     read_overrides,
     split_names,
@@ -45,9 +46,8 @@ def evaluate(
     """Score a trained bundle under EP1 and EP2, case by case."""
     overlays = ",".join(part for part in (config, "evaluate") if part)
     settings = {**dataset_settings(data, channel, allow_outside), "fold": fold}
-    places = {"checkpoint": checkpoint, "output_dir": output_dir}
-    settings |= {name: literal(place) for name, place in places.items() if place is not None}
-    settings |= {name: value for name, value in (("seed", seed), ("device", device)) if value is not None}
+    settings |= {name: literal(place) for name, place in given(checkpoint=checkpoint, output_dir=output_dir).items()}
+    settings |= given(seed=seed, device=device)
     settings |= read_overrides(override or [])
     _run(bundle, ["train"], overlays, "train", settings)
 
@@ -96,10 +96,7 @@ def segment(
     if query_slices is not None:
         overrides["query_slices"] = read_integers(query_slices, "--query-slices")
         overrides["protocol"] = "ep1"
-    if precision is not None:
-        overrides["precision"] = precision
-    if device is not None:
-        overrides["device"] = device
+    overrides |= given(precision=precision, device=device)
     overrides["trained#configs"] = ["train", *split_names(config)]
     overrides |= read_overrides(override or [])
     _run(bundle, ["inference"], "", "infer", overrides)

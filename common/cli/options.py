@@ -47,6 +47,11 @@ def dataset_settings(dataset_dir: str, channel: str | None, allow_outside: bool)
     return settings | ({"allow_outside": True} if allow_outside else {})
 
 
+def given(**settings: Any) -> dict[str, Any]:
+    """Keep the settings that were given: those that are not None."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def split_names(config: str) -> list[str]:
     return [name.strip() for name in config.split(",") if name.strip()]
 

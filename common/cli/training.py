@@ -22,6 +22,7 @@ from .options import (
     Overlays,
     Overrides,
     dataset_settings,
+    given,
     read_overrides,
     split_names,
 )
@@ -114,8 +115,4 @@ def _given(fold: str | None, seed: int | None, device: str | None) -> dict[str, 
         if fold not in ("0", "1", "2", "3", "4", "none"):
             raise InputError(f"--fold is {fold!r}; it takes 0 to 4, or none")
         settings["fold"] = None if fold == "none" else int(fold)
-    if seed is not None:
-        settings["seed"] = seed
-    if device is not None:
-        settings["device"] = device
-    return settings
+    return settings | given(seed=seed, device=device)

@@ -45,6 +45,9 @@ class EpisodeStream:
         InputError: an option is out of its range.
     """
 
+    dataset: Sequence[Mapping[str, Any]]
+    _source: Any  # what a subclass makes of the dataset on first use
+
     def __init__(
         self,
         batch_size: int,
@@ -78,8 +81,6 @@ class EpisodeStream:
         self.gamma_target: Target = gamma_target
         self.geometry_target: Target = geometry_target
         self.swap_probability = swap_probability
-        self.dataset: Sequence[Mapping[str, Any]] = ()
-        self._source: Any = None
         self.rank = rank
         self.world_size = world_size
         self._episode = 0

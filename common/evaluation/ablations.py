@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..configurations import ABLATIONS
 from ..data.datalists import natural_key
 from ..errors import InputError
-from ..overlays import ABLATIONS
 from ..workflow import merged_config
 
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ..overlays import ABLATIONS
+from ..configurations import ABLATIONS
 
 # What the bundles' configurations name is vendored with all that it imports; the rest stays behind.
 _LEFT_BEHIND = (

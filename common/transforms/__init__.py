@@ -12,7 +12,7 @@ from .saving import SaveAnswerd
 from .studies import StudySupportd
 from .summary import PrintSummaryd
 from .support import LoadSupportd
-from .warnings import WarnOfAnswerd
+from .warnings import WarnOfAnswerd, WarnUnlikeTrainingd
 
 __all__ = [
     "CropPadInPlaned",
@@ -31,5 +31,6 @@ __all__ = [
     "SliceAxisd",
     "StudySupportd",
     "WarnOfAnswerd",
+    "WarnUnlikeTrainingd",
     "WriteAnswerd",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from monai.config import KeysCollection
 from monai.transforms import Compose
 
+from ..data.companions import organ_names as find_names
 from .dicom_seg import SaveDicomSegd
 from .outputs import MergeOrgansd
 from .preview import SavePreviewd
@@ -45,8 +46,9 @@ class WriteAnswerd(Compose):
             steps.append(SaveAnswerd("confidence", "confidence"))
         if dicom_seg:
             steps.append(SaveDicomSegd(keys, bundle_root, organ_names))
+        names = find_names(support["label"], organ_names) if preview or summary is not None else {}
         if preview:
-            steps.append(SavePreviewd(keys, organ_names, support["label"]))
+            steps.append(SavePreviewd(keys, names))
         if summary is not None:
-            steps.append(PrintSummaryd(keys, names=organ_names, label_maps=support["label"], style=summary))
+            steps.append(PrintSummaryd(keys, names=names, style=summary))
         super().__init__(steps)

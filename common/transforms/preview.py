@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from monai.transforms import MapTransform, Orientation
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
-from ..data.companions import organ_names
 from ..data.reading import file_name, read_scan
 from ..errors import in_server
 from .extent import cut_axis
@@ -33,8 +32,7 @@ class SavePreviewd(MapTransform):
 
     Args:
         keys: key of the label map on the stored grid ``(1, X, Y, Z)``.
-        names: organs by label value, in place of those that come with the support's label maps.
-        label_maps: paths of these.
+        names: organs by label value.
         image_key: key of the query as the network saw it, with the support in its meta.
         allow_missing_keys: skip keys that are absent.
     """
@@ -43,13 +41,12 @@ class SavePreviewd(MapTransform):
         self,
         keys: KeysCollection,
         names: Mapping[int, str] | None = None,
-        label_maps: Sequence[str] = (),
         image_key: str = "image",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
-        self.names = organ_names(label_maps, names)
+        self.names = dict(names or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data unchanged; ``answer`` and ``mark`` are those of ``name_answers``.

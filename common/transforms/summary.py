@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from ..data.companions import organ_names
 from ..data.reading import file_name
 from .extent import cut_axis
 from .saving import answer_file
@@ -25,8 +24,7 @@ class PrintSummaryd(MapTransform):
         keys: keys of label maps on the stored grid ``(1, X, Y, Z)``.
         image_key: key of the query as the network saw it, whose meta holds ``support_organs``.
         confidence_key: key of the largest foreground probability ``(1, X, Y, Z)``.
-        names: organs by label value, in place of those that lie beside the support's label maps.
-        label_maps: paths of these.
+        names: organs by label value.
         style: ``text``: a line for each organ; ``json``: one line for each scan, an object with ``scan``,
             ``segmentation`` and a list of ``organs``.
         allow_missing_keys: skip keys that are absent.
@@ -38,14 +36,13 @@ class PrintSummaryd(MapTransform):
         image_key: str = "image",
         confidence_key: str = "confidence",
         names: Mapping[int, str] | None = None,
-        label_maps: Sequence[str] = (),
         style: str = "text",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
         self.confidence_key = confidence_key
-        self.names = organ_names(label_maps, names)
+        self.names = dict(names or {})
         self.style = style
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

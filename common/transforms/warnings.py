@@ -1,4 +1,4 @@
-"""Say in a line what a person should look at: an odd answer, or a support unlike its query."""
+"""Say in a line what a person should look at: an odd answer, a support or a training unlike the query."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import logging
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import Tensor
 
+from ..data.fingerprint import HOUNSFIELD, PERCENTILES
 from ..data.reading import file_name
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,34 @@ class WarnOfAnswerd(MapTransform):
                     logger.warning("%s: organ %d was not found", file_name(image), organ)
                 elif share > NEARLY_ALL:
                     logger.warning("%s: organ %d fills %.0f %% of the scan", file_name(image), organ, 100 * share)
+        return dict(data)
+
+
+class WarnUnlikeTrainingd(MapTransform):
+    """Warn of a scan whose intensities are of another kind than those of the training: CT in HU, or not.
+
+    Args:
+        keys: keys of loaded scans ``(1, X, Y, Z)``.
+        trained_on: see ``fingerprint``.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(self, keys: KeysCollection, trained_on: Mapping[str, Any], allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.intensities = [float(value) for value in trained_on["intensities"]]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data unchanged."""
+        for key in self.key_iterator(data):
+            low = float(np.percentile(data[key].numpy(force=True), PERCENTILES[0]))
+            if (low < HOUNSFIELD) != (self.intensities[0] < HOUNSFIELD):
+                logger.warning(
+                    "%s: intensities begin at %.4g, those of the training at %.4g; one of them is CT in HU, the other "
+                    "is not, so do not trust the result",
+                    file_name(data[key]),
+                    low,
+                    self.intensities[0],
+                )
         return dict(data)
 
 
