@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
+from monai.data.utils import affine_to_spacing
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
@@ -23,7 +24,7 @@ from ..hashing import hash_files
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 _SLICES, _INDICES, _DESCRIPTION = ("images", "supervoxels"), ("occurrences", "labels"), "pack.json"
 _verified: set[Path] = set()
 
@@ -38,6 +39,7 @@ class Pack(NamedTuple):
             pixels; in ascending order.
         labels: `(L, 2)` int64, one row per slice and label value in it: slice, value.
         depths: slices of each volume.
+        spacings: size of each volume's voxels along X, Y and Z in mm; None where its item has no affine.
         subjects: name of each volume.
         labelled: whether each volume came with a label map.
         renumbered: whether the supervoxels of each volume had to be renumbered to fit.
@@ -48,6 +50,7 @@ class Pack(NamedTuple):
     occurrences: NDArray[np.int64]
     labels: NDArray[np.int64]
     depths: list[int]
+    spacings: list[list[float] | None]
     subjects: list[str]
     labelled: list[bool]
     renumbered: list[bool]
@@ -83,7 +86,7 @@ def pack_volumes(
 
     Args:
         dataset: items with `image` `(1, X, Y, Z)`, normalised; `supervoxels` `(1, X, Y, Z)`, integers from 0 (air) up;
-            optionally `label` `(1, X, Y, Z)`, and `subject` or `filename` for messages. All share X and Y.
+            optionally `label` `(1, X, Y, Z)`, `affine` `(4, 4)`, and `subject` or `filename`. All share X and Y.
         folder: where packs are kept, as memory-mapped files; None: in memory.
         key: names the dataset's content; where its pack exists, nothing is read. None: the pack is named by the content
             itself, so that every run reads the dataset and equal content is stored once.
@@ -117,17 +120,12 @@ def pack_volumes(
     return _open(target)
 
 
-def packed_bytes(item: Mapping[str, Any]) -> int:
-    """Memory that a volume takes once packed: float32 and int16 per voxel of its `image`; 0 where it has none."""
-    size = np.dtype(np.float32).itemsize + np.dtype(np.int16).itemsize
-    return int(np.prod(np.shape(item["image"]))) * size if "image" in item else 0
-
-
 class _Volume(NamedTuple):
     """One volume as slices `(Z, H, W)`; slice numbers count within it."""
 
     subject: str
     depth: int
+    spacing: list[float] | None
     labelled: bool
     renumbered: bool
     image: NDArray[np.float32]
@@ -154,7 +152,8 @@ def _read(dataset: Sequence[Mapping[str, Any]]) -> Iterator[_Volume]:
         labelled = item.get("label") is not None
         labels = _values(_slices(item, "label", subject, image.shape)) if labelled else np.empty((0, 2), np.int64)
         occurrences = _occurrences(supervoxels, index)
-        yield _Volume(subject, len(image), labelled, renumbered, image, supervoxels, occurrences, labels)
+        spacing = affine_to_spacing(np.asarray(item["affine"])).tolist() if "affine" in item else None
+        yield _Volume(subject, len(image), spacing, labelled, renumbered, image, supervoxels, occurrences, labels)
 
 
 def _slices(item: Mapping[str, Any], key: str, subject: str, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -208,6 +207,7 @@ def _index(volumes: Sequence[_Volume]) -> dict[str, Any]:
         "occurrences": np.concatenate(occurrences),
         "labels": np.concatenate(labels),
         "depths": [volume.depth for volume in volumes],
+        "spacings": [volume.spacing for volume in volumes],
         "subjects": [volume.subject for volume in volumes],
         "labelled": [volume.labelled for volume in volumes],
         "renumbered": [volume.renumbered for volume in volumes],
@@ -244,7 +244,8 @@ def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
             shape = (shape[0] + volume.depth, *volume.image.shape[1:])
             _append(images, volume.image, shape)
             _append(supervoxels, volume.supervoxels, shape)
-            about = (volume.subject, volume.image.shape, volume.labelled, volume.renumbered, volume.labels.tolist())
+            labels = volume.labels.tolist()
+            about = (volume.subject, volume.image.shape, volume.spacing, volume.labelled, volume.renumbered, labels)
             digest.update(repr(about).encode())
             digest.update(volume.image.data)
             digest.update(volume.supervoxels.data)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pack import Pack, pack_volumes, packed_bytes
+from .pack import Pack, pack_volumes
 
 
 class SliceStore:
@@ -106,3 +106,9 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and not tensor.is_cuda:
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def packed_bytes(item: Mapping[str, Any]) -> int:
+    """Memory that a volume takes once packed: float32 and int16 per voxel of its `image`; 0 where it has none."""
+    size = np.dtype(np.float32).itemsize + np.dtype(np.int16).itemsize
+    return int(np.prod(np.shape(item["image"]))) * size if "image" in item else 0

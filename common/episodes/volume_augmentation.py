@@ -1,4 +1,4 @@
-"""Random gamma, affine and elastic changes of volumes."""
+"""Random gamma and affine changes of volumes, and what elastic ones of a bundle stand on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from monai.transforms.utils import create_rotate, create_scale, create_shear, create_translate
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -14,19 +15,23 @@ from .augmentation import AugmentationParameters, EpisodeAugmentation
 
 
 class VolumeAugmentation(EpisodeAugmentation):
-    """Random changes of volumes about their centre, in voxels; the ranges are those of the 2D methods.
+    """Random affine changes of volumes about their centre, in voxels, with the ranges of the released ADNet code.
+
+    As MONAI's `Rand3DElastic`, which that code takes without its elastic part, rotation, shear, translation and scale
+    move the grid on which the volume is sampled. A subclass may count in millimetres, and deform.
 
     Args:
         rotate: largest rotation about each axis in degrees.
         translate: largest translation along each axis in voxels.
         shear: largest shear of x along y, of x along z and of y along x in degrees; none moves slices.
-        scale: smallest and largest scale; more than 1 enlarges.
-        elastic: largest displacement of the control points along each axis in voxels; 0: none (ADNet in 3D). 3D ALPNet
-            names an elastic change without values.
-        control_points: of the elastic change, along each axis.
+        scale: smallest and largest scale along each axis; more than 1 shrinks.
         gamma: smallest and largest exponent.
         gamma_first: intensity before geometry.
     """
+
+    padding = "reflection"  # what lies outside of a volume, as `torch.nn.functional.grid_sample` names it
+    millimetres = False  # what places are counted in while they move; else voxels
+    control_points: tuple[int, int, int] = (0, 0, 0)  # along each axis, whose random numbers `displacement` takes
 
     def __init__(
         self,
@@ -34,18 +39,14 @@ class VolumeAugmentation(EpisodeAugmentation):
         translate: Sequence[float] = (5.0, 5.0, 1.0),
         shear: float = 5.0,
         scale: Sequence[float] = (0.9, 1.2),
-        elastic: Sequence[float] | float = (2.0, 2.0, 0.5),
-        control_points: Sequence[int] = (7, 7, 3),
         gamma: Sequence[float] = (0.5, 1.5),
         gamma_first: bool = True,
     ) -> None:
         super().__init__(gamma=gamma, gamma_first=gamma_first)
         shears = np.tan(np.deg2rad(shear))
-        spans = [*[np.deg2rad(rotate)] * 3, *translate, *[shears] * 3]
-        self.low = torch.tensor([*[-span for span in spans], scale[0]], dtype=torch.float64)
-        self.high = torch.tensor([*spans, scale[1]], dtype=torch.float64)
-        self.elastic = (float(elastic),) * 3 if isinstance(elastic, (int, float)) else tuple(elastic)
-        self.control_points = tuple(control_points)
+        spans = [*[np.deg2rad(rotate)] * 3, *[shears] * 3, *translate]
+        self.low = torch.tensor([*[-span for span in spans], *[scale[0]] * 3], dtype=torch.float64)
+        self.high = torch.tensor([*spans, *[scale[1]] * 3], dtype=torch.float64)
 
     def sample(
         self,
@@ -65,15 +66,31 @@ class VolumeAugmentation(EpisodeAugmentation):
             geometries: number `M` of geometry changes.
 
         Returns:
-            Parameters whose matrices `(M, 4, 4)` lead from a voxel of the result to its place in the image, both
+            Parameters whose matrices `(M, 4, 4)` lead from a place in the result to its place in the image, both
             counted from the centre, and whose noise `(M, 3, *control_points)` is uniform in [-1, 1).
         """
         gamma, drawn = self._draw(generator, gammas, geometries)
-        matrices = np.array([np.linalg.inv(_matrix(values)) for values in drawn.numpy()]).reshape(-1, 4, 4)
+        matrices = np.array([self.matrix(values) for values in drawn.numpy()]).reshape(-1, 4, 4)
         noise = torch.rand(
             (geometries, 3, *self.control_points), generator=noise_generator, device=noise_generator.device
         )
         return AugmentationParameters(gamma, torch.from_numpy(matrices).float(), 2 * noise - 1)
+
+    def matrix(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Make of 12 drawn numbers, 3 angles, 3 shears, 3 shifts and 3 scales, the matrix from result to image."""
+        rotation, shear, translation, scale = np.split(values, 4)
+        parts = [
+            create_rotate(3, rotation),
+            create_shear(3, shear),
+            create_translate(3, translation),
+            create_scale(3, scale),
+        ]
+        product: NDArray[np.float64] = np.linalg.multi_dot(parts)
+        return product
+
+    def displacement(self, noise: Tensor, size: Sequence[int]) -> Tensor | None:
+        """Give the displacement `(M, 3, *size)` of each place of the result before the matrix moves it; None: none."""
+        return None
 
     def apply(
         self,
@@ -84,6 +101,7 @@ class VolumeAugmentation(EpisodeAugmentation):
         geometry_rows: Tensor | None = None,
         corner: Tensor | None = None,
         size: Sequence[int] | None = None,
+        spacing: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Change intensities of volumes, and geometry in windows of them, see `EpisodeAugmentation.apply`.
 
@@ -98,6 +116,7 @@ class VolumeAugmentation(EpisodeAugmentation):
             geometry_rows: `(M,)` volumes whose geometry changes; None: all, M = N.
             corner: `(N, 3)` first voxels of the windows; None: whole volumes.
             size: of the windows in voxels; None: whole volumes.
+            spacing: `(N, 3)` size of the volumes' voxels in mm, for changes in millimetres; None: 1.
 
         Returns:
             The windows of the changed image and mask, `(N, 1, *size)`.
@@ -112,7 +131,13 @@ class VolumeAugmentation(EpisodeAugmentation):
         still, still_mask = cut(image, corner, size), cut(mask, corner, size)
         if len(geometry_rows):
             both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
-            changed = self.change_geometry(both, parameters, corner.index_select(0, geometry_rows), size)
+            changed = self.change_geometry(
+                both,
+                parameters,
+                corner.index_select(0, geometry_rows),
+                size,
+                None if spacing is None else spacing.index_select(0, geometry_rows),
+            )
             still = still.index_copy(0, geometry_rows, changed[:, :1])
             still_mask = still_mask.index_copy(0, geometry_rows, changed[:, 1:].round())
         if not self.gamma_first:
@@ -125,36 +150,37 @@ class VolumeAugmentation(EpisodeAugmentation):
         parameters: AugmentationParameters,
         corner: Tensor | None = None,
         size: Sequence[int] | None = None,
+        spacing: Tensor | None = None,
     ) -> Tensor:
-        """Warp windows of volumes: affine and elastic in one trilinear interpolation, 0 outside of the volume.
+        """Warp windows of volumes, affine and elastic in one trilinear interpolation.
 
         Args:
             image: `(M, C, X, Y, Z)`.
             parameters: their drawn matrices and noise.
             corner: `(M, 3)` first voxels of the windows; None: whole volumes.
             size: of the windows in voxels; None: whole volumes.
+            spacing: `(M, 3)` size of the volumes' voxels in mm; None: 1.
 
         Returns:
             `(M, C, *size)`.
         """
         if corner is None or size is None:
             corner, size = image.new_zeros(len(image), 3), image.shape[2:]
+        unit = image.new_ones(len(image), 3) if spacing is None or not self.millimetres else spacing.to(image.dtype)
         axes = [torch.arange(n, device=image.device, dtype=torch.float32) - (n - 1) / 2 for n in size]
-        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
-        if any(self.elastic):
-            points = torch.stack(
-                [one * most for one, most in zip(parameters.noise.unbind(1), self.elastic, strict=True)], 1
-            )
-            place = place + F.interpolate(points, size=list(size), mode="trilinear", align_corners=True)
+        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None] * unit[:, :, None, None, None]
+        displacement = self.displacement(parameters.noise, size)
+        if displacement is not None:
+            place = place + displacement
         matrix = parameters.inverse_matrix
-        source = torch.matmul(matrix[:, :3, :3], place.flatten(2)) + matrix[:, :3, 3:]
+        source = (torch.matmul(matrix[:, :3, :3], place.flatten(2)) + matrix[:, :3, 3:]) / unit[:, :, None]
         # grid_sample counts from -1 to 1 between the outer edges of the volume, and names the last axis first.
         grid = [
             (source[:, axis] + corner[:, axis, None] + (size[axis] - length) / 2) * (2 / length)
             for axis, length in enumerate(image.shape[2:])
         ]
         return F.grid_sample(
-            image, torch.stack(grid[::-1], -1).unflatten(1, list(size)), padding_mode="zeros", align_corners=False
+            image, torch.stack(grid[::-1], -1).unflatten(1, list(size)), padding_mode=self.padding, align_corners=False
         )
 
 
@@ -174,16 +200,3 @@ def cut(volumes: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
     x, y, z = (corner[:, axis, None] + torch.arange(n, device=corner.device) for axis, n in enumerate(size))
     rows = torch.arange(len(volumes), device=corner.device)[:, None, None, None]
     return volumes[rows, 0, x[:, :, None, None], y[:, None, :, None], z[:, None, None, :]].unsqueeze(1)
-
-
-def _matrix(values: np.ndarray) -> np.ndarray:
-    """`scale @ shear @ translation @ rotation` of 10 numbers: 3 angles, 3 shifts, 3 shears, 1 scale."""
-    rotation, translation, shear, scale = values[:3], values[3:6], values[6:9], values[9]
-    parts = [
-        create_scale(3, [scale] * 3),
-        create_shear(3, shear),
-        create_translate(3, translation),
-        create_rotate(3, rotation),
-    ]
-    product: np.ndarray = np.linalg.multi_dot(parts)
-    return product

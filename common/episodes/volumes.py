@@ -112,12 +112,23 @@ class VolumeEpisodeLoader(EpisodeStream):
         image, supervoxels = _gather(store, usable, windows, max(*store.pack.depths, size[2]))
         wanted = np.array([window.supervoxel for window in windows])
         corner = send(torch.tensor([window.corner for window in windows]), self.device)
-        return self._make_batch(image, supervoxels, wanted, parameters, uniform[:, 5:7], corner=corner, size=size)
+        place = {"corner": corner, "size": size, "spacing": self._spacing(store.pack, windows)}
+        return self._make_batch(image, supervoxels, wanted, parameters, uniform[:, 5:7], **place)
+
+    def _spacing(self, pack: Pack, windows: list[Window]) -> Tensor | None:
+        """Size of the voxels of each window `(n, 3)` in mm; None where nothing is counted in mm."""
+        if not self.augmentation.millimetres:
+            return None
+        volumes = np.searchsorted(np.cumsum(pack.depths), [window.first for window in windows], side="right")
+        return send(torch.tensor([pack.spacings[volume] for volume in volumes]), self.device)
 
     def _prepare(self) -> tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]]:
         store = SliceStore.build(self.dataset, self.pack_dir, self.device, self.cache_bytes)
         pack, minimum = store.pack, f"{self.min_voxels} voxels"
         size = _window_size(pack, store.size, self.patch_size)
+        for subject, spacing in zip(pack.subjects, pack.spacings, strict=True):
+            if spacing is None and self.augmentation.millimetres:
+                raise InputError(f"{subject}: has no affine, its augmentation is in mm; give the item its 'affine'")
         usable = pack.usable(self.excluded_labels)
         structures = find_structures(pack, usable, size[2], self.min_voxels)
         if not structures:

@@ -55,10 +55,10 @@ def test_affinity_is_a_dot_product():
 
 def test_block_output():
     support, query = SUPPORT.unflatten(2, (2, 2)), QUERY.unflatten(2, (2, 2))[:, None]
-    answer = identity_block()(support, query)[0].flatten(1).t()
+    answer = identity_block(times_pixels=False)(support, query)[0].flatten(1).t()
     expected = [[1.2618671136, 0.0], [0.9715189273, 0.7286391955], [0.0, 1.2618671136], [-1.2618671136, 0.2523734227]]
     torch.testing.assert_close(answer, torch.tensor(expected), atol=1e-5, rtol=0)
-    scaled = identity_block(times_pixels=True)(support, query)[0].flatten(1).t()
+    scaled = identity_block()(support, query)[0].flatten(1).t()
     expected = [[2.0474684545, 0.0], [1.4860757092, 1.1145567819], [0.0, 2.0474684545], [-2.0474684545, 0.4094936909]]
     torch.testing.assert_close(scaled, torch.tensor(expected), atol=1e-5, rtol=0)
     context = torch.tensor([1.1715189273, 0.4428797318])  # one vector for all pixels, as in global context blocks
@@ -68,6 +68,28 @@ def test_block_output():
 def test_new_block_is_the_identity():
     features = torch.randn(2, 8, 5, 4)
     assert torch.equal(Block(8, 4)(features, torch.randn(2, 3, 8, 6, 6)), features)
+
+
+def test_trained_attention_changes_the_features_pixel_by_pixel():
+    """After a few steps the part of a block that differs between pixels is a fair share of the features.
+
+    With weights of sum 1, the other reading of C(x), it stays below a thousandth of that.
+    """
+
+    def share(times_pixels):
+        torch.manual_seed(0)
+        block = Block(8, 8, times_pixels=times_pixels)
+        optimizer = torch.optim.SGD(block.parameters(), lr=0.05, momentum=0.9)
+        features, others = torch.randn(1, 8, 32, 32), torch.randn(1, 1, 8, 32, 32)
+        for _ in range(150):
+            optimizer.zero_grad()
+            added = block(features, others) - features
+            (added - 0.3 * features).square().mean().backward()
+            optimizer.step()
+        varying = added - added.mean((2, 3), keepdim=True)
+        return float(varying.detach().norm() / features.norm())
+
+    assert share(True) > 0.05 > 1e-3 > share(False)
 
 
 def test_cycles_through_several_shots_are_averaged():
@@ -97,7 +119,7 @@ def test_separate_query_embedding_never_learns():
         {"compare_embeddings": False},
         {"branches": 1},
         {"encoded_features": True},
-        {"prototype_rule": "paper", "times_pixels": True},
+        {"prototype_rule": "paper", "times_pixels": False},
     ],
     ids=str,
 )

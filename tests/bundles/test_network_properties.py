@@ -52,7 +52,7 @@ NETWORKS = {
     "lsnet": (lsnet, PLANE),
     "lsnet-literal": (lambda: lsnet(force_background=False, overlap=0.0), PLANE),
     "crapnet": (crapnet, PLANE),
-    "crapnet-one-branch": (lambda: crapnet(branches=1, times_pixels=True), PLANE),
+    "crapnet-one-branch": (lambda: crapnet(branches=1, times_pixels=False), PLANE),
     "crapnet-as-printed": (lambda: crapnet(encoded_features=True, compare_embeddings=False), PLANE),
 }
 

@@ -115,8 +115,8 @@ def test_setting_2_shows_nothing_of_excluded_slices(volumes):
     for volume in volumes:
         volume["label"] = torch.zeros_like(volume["image"])
         volume["label"][0, 0, 0, 3] = 5
-    augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), elastic=0, gamma=(1, 1))
-    augmentation.low = augmentation.high
+    augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), gamma=(1, 1))
+    augmentation.high = augmentation.low  # the slice before comes in
     options = {"patch_size": (12, 10, 2), "pairing": "near", "gamma_target": "none", "excluded_labels": [5]}
     still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(60))["image"]
     moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options)
@@ -124,7 +124,7 @@ def test_setting_2_shows_nothing_of_excluded_slices(volumes):
     for before, after in zip(still, moved.episodes(range(60))["image"], strict=True):
         start = origin(before)[1][2]
         starts.add(start)
-        assert (after[..., 0].mean() > 100) == (start not in (0, 4))
+        assert (after[..., 0].mean() > 100) == (start != 4)
     assert starts == {0, 1, 4, 5, 6}
 
 
@@ -161,9 +161,9 @@ def test_a_batch_has_the_bits_of_its_episodes(volumes, options, target):
 
 
 def test_patches_move_within_their_volume(volumes):
-    """A shift by one slice brings the next slice in, not zeros; its mask moves along."""
-    augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), elastic=0, gamma=(1, 1))
-    augmentation.low = augmentation.high
+    """A shift by one slice brings the next slice in, at the border of the volume the same; its mask moves along."""
+    augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), gamma=(1, 1))
+    augmentation.high = augmentation.low  # the slice before comes in
     options = {"patch_size": (7, 7, 3), "pairing": "near", "min_voxels": 20, "max_shift": 0, "gamma_target": "none"}
     still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(20))
     moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options).episodes(
@@ -171,16 +171,15 @@ def test_patches_move_within_their_volume(volumes):
     )
     for number in range(20):
         subject, (x, y, z) = origin(still["image"][number])
-        expected = torch.zeros(7, 7, 3)
         source = volumes[subject - 1]["image"][0, x : x + 7, y : y + 7]
-        expected[..., max(0, 1 - z) :] = source[..., max(z - 1, 0) : z + 2]
+        expected = source[..., torch.arange(z - 1, z + 2).clamp(min=0)]
         torch.testing.assert_close(moved["image"][number, 0], expected, atol=0.05, rtol=0)
         torch.testing.assert_close(moved["label"][number, 0, ..., 1:], still["label"][number, 0, ..., :-1])
 
 
 def changed(volume, mask=None, **ranges):
     """Apply the largest values of the ranges, which are made a point."""
-    augmentation = VolumeAugmentation(**{"elastic": 0, **ranges})
+    augmentation = VolumeAugmentation(**ranges)
     augmentation.low = augmentation.high
     generators = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
     parameters = augmentation.sample(*generators, tuple(volume.shape[2:]), len(volume), len(volume))
@@ -203,27 +202,17 @@ def test_quarter_turn_shift_and_scale():
     turned = changed(volume, **{**NOTHING, "rotate": 90})[0]
     assert turned.shape == volume.shape
     shifted = changed(volume, **{**NOTHING, "translate": (1, 2, 0)})[0]
-    torch.testing.assert_close(shifted[..., 1:, 2:, :], volume[..., :-1, :-2, :], atol=3e-5, rtol=0)
-    assert torch.equal(shifted[..., :1, :, :], torch.zeros(1, 1, 1, 5, 3))
-    large = changed(volume, **{**NOTHING, "scale": (2, 2)})[0]
+    torch.testing.assert_close(shifted[..., :-1, :-2, :], volume[..., 1:, 2:, :], atol=3e-5, rtol=0)
+    large = changed(volume, **{**NOTHING, "scale": (0.5, 0.5)})[0]
     torch.testing.assert_close(large[..., 2, 2, 1], volume[..., 2, 2, 1], atol=3e-5, rtol=0)
     torch.testing.assert_close(large[..., 4, 2, 1], volume[..., 3, 2, 1], atol=3e-5, rtol=0)
 
 
 def test_rotation_about_the_slice_axis():
-    augmentation = VolumeAugmentation(elastic=0)
+    augmentation = VolumeAugmentation()
     matrix = torch.eye(4)
     matrix[:2, :2] = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # the result's x looks at the image's y
     volume = torch.rand(1, 1, 5, 5, 3)
     parameters = AugmentationParameters(torch.ones(1), matrix[None], torch.zeros(1, 3, 2, 2, 2))
     turned = augmentation.change_geometry(volume, parameters)
     torch.testing.assert_close(turned, torch.rot90(volume, -1, (2, 3)), atol=3e-5, rtol=0)
-
-
-def test_elastic_change_keeps_within_its_range():
-    volume = torch.arange(20.0).reshape(1, 1, 20, 1, 1).expand(1, 1, 20, 9, 5).contiguous()
-    image, _ = changed(volume, **{**NOTHING, "elastic": (2.0, 0.0, 0.0)})
-    inner = (image - volume)[..., 3:-3, 1:-1, 1:-1].abs()
-    assert 0.2 < inner.max() <= 2.0
-    still, _ = changed(volume, **{**NOTHING, "elastic": (0.0, 0.0, 0.4)})
-    torch.testing.assert_close(still[..., 1:-1], volume[..., 1:-1], atol=1e-4, rtol=0)

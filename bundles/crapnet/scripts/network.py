@@ -31,7 +31,7 @@ class CRAPNet(FewShotSegmenter):
         inner_channels: of the blocks, see ``CycleResemblanceBlock``, also for the next three.
         tied_embedding: support and query are embedded alike.
         compare_embeddings: resemblance of embeddings instead of features.
-        times_pixels: weights of mean 1.
+        times_pixels: weights of mean 1; otherwise of sum 1, with which the attention does next to nothing.
         encoded_features: class-level prototype and classifier use the encoder's features, as equations 15 and 16 print
             them; the query branch then has no effect.
         pool_factor: side of a prototype's cell in feature pixels.
@@ -51,7 +51,7 @@ class CRAPNet(FewShotSegmenter):
         inner_channels: int = 128,
         tied_embedding: bool = True,
         compare_embeddings: bool = True,
-        times_pixels: bool = False,
+        times_pixels: bool = True,
         encoded_features: bool = False,
         pool_factor: int = 4,
         pool_kernel: int = 5,
