@@ -157,6 +157,7 @@ ALLOWED: dict[str, Rule] = {
     "inner_channels": whole(1), "blocks": whole(1), "branches": whole(1, 2), "pool_factor": whole(1),
     "pool_kernel": whole(1), "pool_centred": FLAG, "tied_embedding": FLAG, "compare_embeddings": FLAG,
     "times_pixels": FLAG, "encoded_features": FLAG, "pool_at": one_of("image", "features"),
+    "encode": one_of("together", "separate"),
     "prototype_mode": one_of("local", "global"), "prototype_rule": one_of("code", "paper"),
     "window": either(whole(1), SIZE), "inference_window": whole(1), "cell_threshold": number(0, 1),
     "grid_fraction": number(0, 1, above=True), "grid_size": whole(0, 512), "overlap": OVERLAP,

@@ -38,6 +38,22 @@ class Encoding:
         self.precision = check_precision(precision)
         self.batch_size = batch_size
         self._folded: tuple[object, Callable[[Tensor], Tensor]] | None = None
+        self._support: tuple[nn.Module, Tensor, Tensor, Tensor] | None = None
+
+    def support(self, segmenter: FewShotSegmenter, images: Tensor) -> Tensor:
+        """Encode as ``__call__``; the features of the last support are kept for the next query.
+
+        Images and weights are compared by value: a loader copies the first, a CUDA graph changes the second unseen.
+        """
+        state = segmenter.encoder.state_dict().values()
+        weights = torch.tensor([float(weight.double().sum()) for weight in state])
+        if self._support is not None:
+            encoder, *kept, features = self._support
+            if encoder is segmenter.encoder and all(map(_same, kept, (weights, images))):
+                return features
+        features = self(segmenter, images)
+        self._support = (segmenter.encoder, weights, images, features)
+        return features
 
     def __call__(self, segmenter: FewShotSegmenter, images: Tensor) -> Tensor:
         """Map images ``(N, 1, *S)`` to features ``(N, F, *s)``, float32."""
@@ -61,6 +77,10 @@ class Encoding:
         if self._folded is None or self._folded[0] != state:
             self._folded = (state, _bfloat16_encoder(encoder))
         return self._folded[1]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.device == other.device and one.dtype == other.dtype and torch.equal(one, other)
 
 
 def fold(encoder: nn.Module) -> nn.Module:

@@ -108,6 +108,23 @@ class FewShotInferer(Inferer):
             pairs.append(torch.tensor(rows, dtype=torch.long, device=labels.device).reshape(len(rows), -1))
         return [rows for rows in pairs if len(rows)]
 
+    def select_support(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the support slices that the first query slice is compared with, for the first organ.
+
+        Args:
+            inputs: query MetaTensor ``(1, 1, X, Y, Z)`` whose meta holds the support.
+
+        Returns:
+            Images and masks ``(K, 1, X, Y)``.
+
+        Raises:
+            InputError: as for a call.
+        """
+        support = read_support(inputs)
+        row = self.pair_slices(inputs, support)[0][0]
+        images, labels = (torch.cat([_slices(v) for v in vs])[row[2:]] for vs in (support.images, support.labels))
+        return images, (labels == support.organs[row[1]]).to(images.dtype)
+
     def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support, pairs: list[Tensor]) -> Tensor:
         """Return foreground probabilities ``(N, X, Y, Z)`` of a query volume ``(X, Y, Z)``."""
         foreground = query.new_zeros((len(support.organs), query.shape[2], *query.shape[:2]))
@@ -115,7 +132,8 @@ class FewShotInferer(Inferer):
             query_slices = torch.cat([rows[:, 0] for rows in pairs]).unique()
             support_slices = torch.cat([rows[:, 2:].flatten() for rows in pairs]).unique()
             query_features = self.encode(segmenter, _slices(query)[query_slices])
-            support_features = self.encode(segmenter, torch.cat([_slices(v) for v in support.images])[support_slices])
+            images = torch.cat([_slices(volume) for volume in support.images])
+            support_features = self.encode.support(segmenter, images[support_slices])
             labels = torch.cat([_slices(volume) for volume in support.labels])
             self._check_seen(segmenter, labels, support.organs, pairs, list(support_features.shape[2:]))
         for rows in self._batches(pairs):

@@ -24,12 +24,14 @@ class FewShotSegmenter(nn.Module):
 
     Attributes:
         trains_in_bfloat16: in training mode the encoder computes in bfloat16; prototypes and scores never do.
+        encodes_together: support and query share BatchNorm's statistics in training; otherwise each has its own.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.trains_in_bfloat16 = False
+        self.encodes_together = True
 
     def encode(self, image: Tensor) -> Tensor:
         """Map images ``(N, 1, *S)`` to features ``(N, F, *s)``."""
@@ -95,14 +97,23 @@ class FewShotSegmenter(nn.Module):
             background = torch.zeros_like(image[:, :1])
             return torch.cat([background, torch.full_like(background, -float("inf"))], dim=1)
         episodes, shots = support_image.shape[0], support_image.shape[1]
-        features = self.encode(torch.cat([support_image.flatten(0, 1), image]))
-        support_features = features[: episodes * shots].unflatten(0, [episodes, shots])
-        query_features, support_features = self.relate(features[episodes * shots :], support_features)
+        supports = support_image.flatten(0, 1)
+        if self.encodes_together:
+            support_features, query_features = self.encode(torch.cat([supports, image])).split([len(supports), episodes])
+        else:
+            support_features, query_features = self.encode(supports), self.encode(image)
+        support_features = support_features.unflatten(0, [episodes, shots])
+        query_features, support_features = self.relate(query_features, support_features)
         scores = self.segment(query_features, support_features, support_mask)
         if not torch.jit.is_scripting():  # noqa: SIM102 (the compiler understands this condition only alone)
             if self.training:
                 return self.episode_outputs(scores, query_features, support_features, support_mask)  # type: ignore
         return self.to_log_probabilities(scores, size)
+
+    @torch.jit.unused
+    def alignment_mask(self, support_mask: Tensor, size: list[int]) -> Tensor:
+        """Give the masks ``(B, K, 1, *S)`` at the size of the alignment loss; ``size`` is that of the features."""
+        return support_mask
 
     @torch.jit.unused
     def episode_outputs(
@@ -117,22 +128,23 @@ class FewShotSegmenter(nn.Module):
             support_mask: ``(B, K, 1, *S)``.
 
         Returns:
-            ``query`` ``(B, 2, *S)`` and ``support`` ``(B, K, 2, *S)`` log-probabilities, ``support_mask``
-            ``(B, K, 1, *S)`` and ``query_foreground`` ``(B,)``: the number of feature cells predicted foreground.
+            ``query`` ``(B, 2, *S)`` and ``support`` ``(B, K, 2, *T)`` log-probabilities, ``support_mask``
+            ``(B, K, 1, *T)``, of the size that ``alignment_mask`` gives, and ``query_foreground`` ``(B,)``: the number of feature cells predicted foreground.
         """
         size = list(support_mask.shape[3:])
         shots = support_mask.shape[1]
+        target = self.alignment_mask(support_mask, list(support_features.shape[3:]))
         predicted = scores.argmax(dim=1, keepdim=True).to(scores.dtype)
         support_scores = self.segment(
             support_features.flatten(0, 1),
             query_features.repeat_interleave(shots, dim=0).unsqueeze(1),
             predicted.repeat_interleave(shots, dim=0).unsqueeze(1),
         )
-        support = self.to_log_probabilities(support_scores, size).unflatten(0, (-1, shots))
+        support = self.to_log_probabilities(support_scores, list(target.shape[3:])).unflatten(0, (-1, shots))
         return {
             "query": self.to_log_probabilities(scores, size),
             "support": support,
-            "support_mask": support_mask,
+            "support_mask": target,
             "query_foreground": predicted.flatten(1).sum(1),
         }
 

@@ -20,7 +20,7 @@ from ..data.companions import organ_names
 from ..errors import InputError
 from ..files import whole_file
 from ..literals import literal, split_paths
-from ..networks import ConditionedSegmenter, FewShotSegmenter, load_network
+from ..networks import ConditionedSegmenter, load_network
 from ..records import check_output, mark_of
 from ..trained import Trained
 from ..workflow import bundle_workflow
@@ -93,25 +93,12 @@ def freeze(
     return targets
 
 
-class _ShotRecorder(FewShotSegmenter):
-    """Stands in for a network to learn from an inferer what it takes as support: its features are the images."""
-
-    def __init__(self) -> None:
-        super().__init__(nn.Identity())
-
-    def segment(self, query_features: Tensor, support_features: Tensor, support_mask: Tensor) -> Tensor:
-        """Keep the support of the last call, the same for all of them where there is one organ and one chunk."""
-        self.support_image, self.support_mask = support_features[0], support_mask[0]
-        return torch.cat([query_features, query_features], dim=1)
-
-
 def _support(parser: ConfigParser) -> tuple[Tensor, Tensor]:
     """Return preprocessed support images and masks ``(K, 1, *S)``."""
     carrier = parser.get_parsed_content("load_support")({"image": MetaTensor(torch.zeros(1))})["image"]
     query = MetaTensor(carrier.meta["support_image"][0][None], meta=carrier.meta)
-    recorder = _ShotRecorder()
-    parser.get_parsed_content("inferer")(query, recorder)
-    return recorder.support_image.contiguous(), recorder.support_mask.contiguous()
+    images, masks = parser.get_parsed_content("inferer").select_support(query)
+    return images.contiguous(), masks.contiguous()
 
 
 def _organ(organ: str | int, label_maps: list[str]) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from monai.transforms import Compose, MapTransform
 from ..data.queries import support_files
 from ..data.reading import file_name
 from ..errors import InputError, one_line, user_mistake
+from ..hashing import hash_files
 from .drawn import LOST
 from .preprocessing import ScanPreprocessing
 from .warnings import warn_if_unlike
@@ -64,6 +66,7 @@ class LoadSupportd(MapTransform):
         self.organs = organs
         self.dataset_dir = dataset_dir
         self.slices = slices
+        self._loaded: tuple[Any, list[dict[str, Any]], dict[str, Any]] | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Attach the support.
@@ -75,15 +78,17 @@ class LoadSupportd(MapTransform):
         files: Any = d.pop("support_files", None) or support_files(
             self.dataset_dir, self.support_image, self.support_label, **self.dataset_options
         )
-        loaded = self._load(files["image"], files["label"])
-        support = self._support(loaded, files.get("values"))
+        loaded, support = self._load(files["image"], files["label"], files.get("values"))
         for key in self.key_iterator(d):
             for item in loaded:
                 warn_if_unlike(d[key], item["image"])
             d[key].meta.update(support)
         return d
 
-    def _load(self, images: list[str], label_maps: list[str]) -> list[dict[str, Any]]:
+    def _load(
+        self, images: list[str], label_maps: list[str], values: list[int] | None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Prepare the support, or give that of the call before where its files have not changed since."""
         if not images or len(images) != len(label_maps):
             raise InputError(
                 f"{len(images)} support scans and {len(label_maps)} support label maps given; "
@@ -92,7 +97,12 @@ class LoadSupportd(MapTransform):
         for image, label_map in zip(images, label_maps, strict=True):
             if os.path.exists(image) and os.path.exists(label_map) and os.path.samefile(image, label_map):
                 raise InputError(f"{label_map}: given as support scan and as its label map; give the map drawn on it")
-        return [self._prepare({"image": i, "label": m}) for i, m in zip(images, label_maps, strict=True)]
+        paths = [Path(path) for path in (*images, *label_maps)]
+        content = (paths, values, [hash_files(path) for path in paths if path.exists()])
+        if self._loaded is None or self._loaded[0] != content:
+            loaded = [self._prepare({"image": i, "label": m}) for i, m in zip(images, label_maps, strict=True)]
+            self._loaded = (content, loaded, self._support(loaded, values))
+        return self._loaded[1:]
 
     def _support(self, loaded: list[dict[str, Any]], values: list[int] | None) -> dict[str, Any]:
         scans = [item["image"].as_tensor() for item in loaded]

@@ -43,6 +43,34 @@ def test_mask_is_brought_down_to_the_features():
     assert up[0, 1].item() == pytest.approx(0.5 * (-10 + 20 * cosine_similarity(query, prototype).item()), abs=1e-3)
 
 
+def test_windows_make_one_prototype_weighted_by_their_voxels(network):
+    """Two halves of a volume as shots score like the volume; so do three windows, one of which shows none of it."""
+    features, query = torch.randn(1, 1, 8, 4, 4, 6), torch.randn(1, 8, 4, 4, 6)
+    mask = (torch.rand(1, 1, 1, 4, 4, 6) > 0.5).float()
+    mask[..., 4:] = 0
+    mask[..., 0, :, :3] = 0
+    whole = network.segment(query, features, mask)
+    halves = [torch.cat(part.split(2, dim=5), dim=1) for part in (features, mask)]
+    torch.testing.assert_close(network.segment(query, *halves), whole)
+
+
+def test_support_and_query_have_batch_statistics_of_their_own():
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv3d(1, 4, 1), nn.BatchNorm3d(4))
+    image, support, mask = episode((6, 6, 4), shots=1)
+    image = 5 * image + 3  # other statistics than the support's
+    separate, together = (adnet.ADNet(encoder, pool_at="features", encode=how).train() for how in ("separate", "together"))
+    for network, features in (
+        (separate, (encoder(support.flatten(0, 1)), encoder(image))),
+        (together, encoder(torch.cat([support.flatten(0, 1), image])).split(len(image))),
+    ):
+        scores = network.segment(features[1], features[0][:, None], mask)
+        expected = network.to_log_probabilities(scores, [6, 6, 4])
+        torch.testing.assert_close(network(image, support, mask)["query"], expected)
+    difference = separate(image, support, mask)["query"] - together(image, support, mask)["query"]
+    assert difference.abs().max() > 0.1
+
+
 def test_probability_is_upsampled_with_aligned_corners_along_all_axes():
     probability = torch.tensor([0.1, 0.9]).reshape(1, 1, 2, 1, 1).expand(1, 1, 2, 2, 2)
     scores = torch.cat([torch.zeros_like(probability), probability.logit()], dim=1)
@@ -53,7 +81,8 @@ def test_probability_is_upsampled_with_aligned_corners_along_all_axes():
 def test_training_and_scripted_inference(network):
     image, support, mask = episode((20, 24, 4), batch=2, shots=2)
     outputs = network.train()(image, support, mask)
-    assert outputs["query"].shape == (2, 2, 20, 24, 4) and outputs["support"].shape == (2, 2, 2, 20, 24, 4)
+    assert outputs["query"].shape == (2, 2, 20, 24, 4) and outputs["support"].shape == (2, 2, 2, 3, 3, 4)
+    assert outputs["support_mask"].shape == (2, 2, 1, 3, 3, 4)
     loss = adnet.ADNetLoss()(outputs, mask[:, 0])
     loss.backward()
     assert loss.isfinite() and network.threshold.grad.isfinite()
@@ -65,7 +94,7 @@ def test_published_settings():
     train = config("train_3d")
     assert train["patch_size"] == [215, 215, 10]
     assert (train["min_voxels"], train["max_shift"], train["pool_at"]) == (200, 50, "features")
-    assert train["train#dataloader"]["augmentation"]["elastic"] == 0
+    assert train["encode"] == "separate" and train["roi_size"] is None
 
 
 @pytest.mark.slow

@@ -138,6 +138,22 @@ def test_batches_are_halved_until_they_fit_the_memory(monkeypatch, segmenter):
         Encoding(batch_size=5)(segmenter, IMAGES)
 
 
+def test_a_support_is_encoded_once_until_weights_or_images_change(monkeypatch, segmenter):
+    calls, encode = [], segmenter.encode
+    monkeypatch.setattr(segmenter, "encode", lambda images: (calls.append(len(images)), encode(images))[1])
+    encoding = Encoding(batch_size=6)
+    first = encoding.support(segmenter, IMAGES)
+    assert torch.equal(encoding.support(segmenter, IMAGES.clone()), first) and calls == [6]
+    assert not torch.equal(encoding.support(segmenter, IMAGES.flip(0)), first) and calls == [6, 6]
+    weight = next(segmenter.encoder.parameters())
+    version = weight._version
+    weight.data += 0.1  # as a CUDA graph does: no version tells of it
+    assert weight._version == version
+    assert not torch.equal(encoding.support(segmenter, IMAGES.flip(0)), first.flip(0)) and calls == [6, 6, 6]
+    encoding.support(segmenter, IMAGES[:2])
+    assert calls == [6, 6, 6, 2]
+
+
 @pytest.mark.parametrize("inferer", [FewShotInferer, FewShotVolumeInferer])
 def test_unknown_precisions_are_refused(inferer):
     with pytest.raises(InputError, match="precision is float32, bfloat16 or auto, got half"):

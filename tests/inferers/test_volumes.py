@@ -8,6 +8,7 @@ from torch import nn
 
 from common.errors import InputError
 from common.inferers import FewShotVolumeInferer
+from common.inferers.support import read_support
 from common.networks import FewShotSegmenter
 
 
@@ -138,6 +139,44 @@ def test_shots_are_the_fuller_windows_of_every_volume():
     assert torch.equal(answer[0, 1:] > 0.5, expected(query))
 
 
+def test_each_drawn_voxel_is_in_one_window_of_all():
+    """Windows overlap by half; their masks, summed where they lie, are the drawing."""
+    query = case([1, 2])
+    inferer = FewShotVolumeInferer(roi_size=(6, 6, 4), overlap=0.5, support_windows="all")
+    support = read_support(query)
+    images, masks, organs = inferer._cut_support(support, inferer.roi_size)
+    for organ, value in enumerate((1, 2)):
+        chosen = next(key for key, numbers in organs.items() if organ in numbers)
+        assert sum(int(masks[window, organ].sum()) for window in chosen) == int((support.labels[0] == value).sum())
+        assert all(masks[window, organ].any() and (images[window, 0][masks[window, organ]] == 10 * value).all() for window in chosen)
+
+
+def test_without_a_window_a_volume_is_one():
+    query = case()
+    network = Nearest()
+    answer = FewShotVolumeInferer()(query, network)
+    assert network.calls == {"encode": 2, "relate": 1}
+    torch.testing.assert_close(answer, FewShotVolumeInferer(roi_size=(12, 10, 6))(query, Nearest()))
+    # Supports of other sizes are padded to the largest.
+    images, labels = query.meta["support_image"], query.meta["support_label"]
+    query.meta.update(support_image=[images[0], images[0][..., 1:5]], support_label=[labels[0], labels[0][..., 1:5]])
+    assert torch.equal(FewShotVolumeInferer()(query, Nearest())[0, 1:] > 0.5, expected(query))
+
+
+def test_what_does_not_fit_is_cut_into_patches(monkeypatch, caplog):
+    class Small(Nearest):
+        def encode(self, image):
+            if image.shape[2:] == (12, 10, 6):
+                raise torch.OutOfMemoryError
+            return super().encode(image)
+
+    answer = FewShotVolumeInferer(patch_size=(6, 6, 4))(case(), Small())
+    assert torch.equal(answer[0, 1:] > 0.5, expected(case()))
+    assert "in windows of [6, 6, 4]" in caplog.text
+    with pytest.raises(torch.OutOfMemoryError):
+        FewShotVolumeInferer()(case(), Small())
+
+
 def test_ep1_keeps_to_the_extent_and_needs_it():
     query = case([1, 2])
     inferer = FewShotVolumeInferer("ep1", roi_size=(12, 10, 6))
@@ -154,5 +193,7 @@ def test_refusals():
         FewShotVolumeInferer("k12")
     with pytest.raises(InputError, match="all or one, got two"):
         FewShotVolumeInferer(support_slices="two")
+    with pytest.raises(InputError, match="support_windows is fullest or all, got best"):
+        FewShotVolumeInferer(support_windows="best")
     with pytest.raises(InputError, match="no support"):
         FewShotVolumeInferer()(torch.zeros(1, 1, 4, 4, 4), Nearest())

@@ -27,7 +27,10 @@ class ADNet(FewShotSegmenter):
         kappa: steepness of the soft threshold.
         threshold: start of the learned threshold ``T`` (released code; the paper gives none).
         pool_at: where a prototype is averaged: ``image``, features brought up to the mask (2D), or ``features``, the
-            mask brought down to them (3D), both as in the released code.
+            mask brought down to them (3D), both as in the released code. In 3D the alignment loss is taken there too,
+            and all windows and volumes of a support make one prototype, weighted by their voxels.
+        encode: support and query ``together`` in one batch for BatchNorm (2D), or ``separate`` (3D), both as in the
+            released code.
     """
 
     def __init__(
@@ -37,8 +40,10 @@ class ADNet(FewShotSegmenter):
         kappa: float = 0.5,
         threshold: float = -10.0,
         pool_at: str = "image",
+        encode: str = "together",
     ) -> None:
         super().__init__(encoder)
+        self.encodes_together = encode == "together"
         self.alpha = alpha
         self.kappa = kappa
         self.threshold = nn.Parameter(torch.tensor(threshold))
@@ -56,7 +61,10 @@ class ADNet(FewShotSegmenter):
             Logits of background (0) and foreground ``(B, 2, *s)``; equal at the threshold, which counts as background.
         """
         if self.pool_at == "features":
+            # The windows of a volume side by side are the volume.
             support_mask = self.mask_at_features(support_mask, list(support_features.shape[3:]))
+            support_mask = support_mask.transpose(1, 2).flatten(2, 3).unsqueeze(1)
+            support_features = support_features.transpose(1, 2).flatten(2, 3).unsqueeze(1)
         # Equation 1: masked average of the support features at mask size, mean over shots.
         prototype = masked_average(support_features, support_mask).mean(1, keepdim=True)
         # Equation 2: S = -alpha cos(F, p).
@@ -72,6 +80,11 @@ class ADNet(FewShotSegmenter):
             shots = support_mask.shape[:2]
             return F.interpolate(support_mask.flatten(0, 1), size=size, mode="nearest").unflatten(0, shots)
         return resize_adjoint(support_mask, size)
+
+    @torch.jit.unused
+    def alignment_mask(self, support_mask: Tensor, size: list[int]) -> Tensor:
+        """See ``FewShotSegmenter``."""
+        return self.mask_at_features(support_mask, size) if self.pool_at == "features" else support_mask
 
     def to_log_probabilities(self, scores: Tensor, size: list[int]) -> Tensor:
         """Interpolate the foreground probability, not the score, as the released code does; then clamp and take logs.
