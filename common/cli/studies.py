@@ -21,6 +21,7 @@ def crossval(
     repeats: Annotated[int, typer.Option(min=1, help="Trainings per fold, each with its own seed.")] = 1,
     protocols: Annotated[str, typer.Option(help="Evaluation protocols, separated by commas.")] = "ep1,ep2",
     setting: Annotated[int, typer.Option(min=1, max=2, help="1, or 2: test organs never in training slices.")] = 1,
+    untrained: Annotated[bool, typer.Option("--untrained", help="Score the networks as they are initialised.")] = False,
     config: Overlays = "",
     ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
     override: Overrides = None,
@@ -40,6 +41,7 @@ def crossval(
         "folds": None if folds is None else read_folds(folds),
         "repeats": repeats,
         "setting": setting,
+        "untrained": untrained,
         "seed": seed,
     }
     study = {"data": data or dataset, "output": output, "protocols": split_names(protocols), "processes": processes}

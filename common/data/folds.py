@@ -25,17 +25,19 @@ PUBLISHED_SUBJECTS: dict[str, list[int]] = {
 VISCERAL_GOLD = [10000100, *range(10000104, 10000107), *range(10000108, 10000114), *range(10000127, 10000137)]
 VISCERAL_SUPPORT = 10000132
 
+# Methods that learn from annotated organs, setting 1: each class is tested in turn, both kidneys as one.
+_ABDOMINAL_GROUPS: dict[str, tuple[str, ...]] = {
+    "liver": ("liver",),
+    "spleen": ("spleen",),
+    "kidneys": ("right kidney", "left kidney"),
+}
+_CARDIAC_GROUPS: dict[str, tuple[str, ...]] = {"lv_bp": ("LV-BP",), "lv_myo": ("LV-MYO",), "rv": ("RV",)}
 # Setting 2: one training per group, without the slices that show any organ of the group.
 _SETTING_2_GROUPS: dict[str, tuple[str, ...]] = {
     "kidneys": ("right kidney", "left kidney"),
     "liver_spleen": ("liver", "spleen"),
 }
-_VISCERAL_GROUPS: dict[str, tuple[str, ...]] = {
-    "liver": ("liver",),
-    "spleen": ("spleen",),
-    "kidneys": ("right kidney", "left kidney"),
-    "psoas": ("right psoas", "left psoas"),
-}
+_VISCERAL_GROUPS = {**_ABDOMINAL_GROUPS, "psoas": ("right psoas", "left psoas")}
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,18 @@ class Fold:
     support: SubjectId
 
 
-def organ_groups(dataset: str) -> dict[str, tuple[str, ...]]:
-    """Groups of test organs, each with a training of its own: LSNet's four on "visceral", elsewhere setting 2's."""
-    return _VISCERAL_GROUPS if dataset == "visceral" else _SETTING_2_GROUPS
+def organ_groups(dataset: str, setting: int) -> dict[str, tuple[str, ...]]:
+    """Groups of test organs, each with a training of its own.
+
+    Args:
+        dataset: "visceral" has LSNet's four in both settings.
+        setting: 1: each class in turn (SSL-ALPNet, section 4); 2: the pairs whose slices are left out of training.
+    """
+    if dataset == "visceral":
+        return _VISCERAL_GROUPS
+    if setting == 2:
+        return _SETTING_2_GROUPS
+    return _CARDIAC_GROUPS if dataset == "mscmr" else _ABDOMINAL_GROUPS
 
 
 def number_of_folds(dataset: str) -> int:

@@ -14,7 +14,6 @@ from ..workflow import has_config
 from .crossval import evaluate_run
 from .figures import draw_misalignment, draw_thresholds
 from .misalignment import MISALIGNMENT_FILE
-from .published import is_untrained
 from .results import read_results
 from .runs import Study
 from .thresholds import THRESHOLDS_FILE
@@ -73,7 +72,7 @@ def analyse(
         result.run
         for result in read_results(results_dir)
         if has_config(bundles / result.run.bundle, analysis.overlay)
-        and not is_untrained(result.run)
+        and not result.run.untrained
         and dataset in (None, result.run.dataset)
         and config in (None, ",".join(result.run.configs[1:]))
         and (work / result.run.name / "models" / "model.pt").is_file()

@@ -11,7 +11,6 @@ from .grid import Grid, render
 from .published import (
     Figures,
     is_paper_configuration,
-    is_untrained,
     method_name,
     published,
     published_organs,
@@ -113,7 +112,7 @@ def _by_place(results: Sequence[Result]) -> dict[tuple[str, int], list[list[Resu
     places: dict[tuple[str, int], list[list[Result]]] = {}
     for entry in by_entry(results).values():
         places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
-    return {place: sorted(places[place], key=lambda entry: is_untrained(entry[0].run)) for place in sorted(places)}
+    return {place: sorted(places[place], key=lambda entry: entry[0].run.untrained) for place in sorted(places)}
 
 
 def _scans(entry: Sequence[Result]) -> str:
@@ -133,7 +132,7 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
         rows.append([name, *cells, percent(summary.mean), spread, runs])
         if figures is not None:
             rows += _beside(summary, figures, organs)
-        elif not is_untrained(summary.run):
+        elif not summary.run.untrained:
             unpublished.append(name)
         if summary.missing:
             partial.setdefault(", ".join(summary.missing), []).append(name)
@@ -172,7 +171,7 @@ def _tests(summaries: Sequence[Summary]) -> list[list[str]]:
     rows = []
     scales: dict[tuple[str, ...], list[Summary]] = {}
     for summary in summaries:
-        if summary.runs and not is_untrained(summary.run):
+        if summary.runs and not summary.run.untrained:
             scales.setdefault(tuple(scale_overlays(summary.run)), []).append(summary)
     for group in scales.values():
         ranked = sorted(group, key=lambda summary: sum(summary.runs.values()) / len(summary.runs), reverse=True)

@@ -33,6 +33,7 @@ from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run
 
 logger = logging.getLogger(__name__)
 
+_UNTRAINED: dict[str, Any] = {"iteration": [], "loss": [], "threshold": None}
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
 
 
@@ -64,7 +65,9 @@ def execute(study: Study, run: Run) -> Path:
             _measure_intensities(study, run, work)
         settings = run_settings(study, run, work)
         trained = work / "trained.json"
-        if _read_note(trained) is None or not _is_readable(work / "models" / FINAL):
+        if run.untrained:
+            write_json(trained, {"train_seconds": 0.0, "resumed": False})
+        elif _read_note(trained) is None or not _is_readable(work / "models" / FINAL):
             resume = any(_is_readable(path) for path in checkpoints_in(work / "models"))
             beginning = {**_of_training(study, run, settings), "resume": resume, "restart": not resume}
             seconds = _call(study, run, "train", beginning, lock=(lock.fileno(),))
@@ -82,7 +85,7 @@ def execute(study: Study, run: Run) -> Path:
                 "evaluate_seconds": seconds,
                 **intensities,
             },
-            "training": _training(work),
+            "training": _UNTRAINED if run.untrained else _training(work),
         }
         write_json(result, content)
     return result

@@ -11,7 +11,6 @@ from ..files import write_text
 from .comparison import comparison_grids, dataset_name, label
 from .differences import Difference, differences, episodes
 from .grid import Grid, as_markdown
-from .published import is_untrained
 from .results import Result, by_entry, read_results
 from .runs import Run
 
@@ -82,7 +81,7 @@ def _costs(results: Sequence[Result], bundles: Path) -> Grid:
     kinds = [kind for kind in _COSTS if any(_mean(entry, kind[1]) is not None for entry in entries)]
     for entry in entries:
         run = entry[0].run
-        if is_untrained(run):
+        if run.untrained:
             continue
         means = [(_mean(entry, name), unit, text) for _, name, unit, text in kinds]
         cells = [UNKNOWN if mean is None else text.format(mean / unit) for mean, unit, text in means]
@@ -95,7 +94,7 @@ def _costs(results: Sequence[Result], bundles: Path) -> Grid:
 
 
 def _trained(results: Sequence[Result]) -> list[Run]:
-    return [entry[0].run for entry in by_entry(results).values() if not is_untrained(entry[0].run)]
+    return [entry[0].run for entry in by_entry(results).values() if not entry[0].run.untrained]
 
 
 def _mean(entry: Sequence[Result], name: str) -> float | None:

@@ -17,6 +17,7 @@ _DATA = {*CHALLENGES, "phantom"}
 _SIZES = {"paper", "cpu", "quick", "fast", "short"}
 # Overrides that the papers' configuration needs: statistics of the training scans (CT).
 _OF_THE_DATA = {"intensity_mean", "intensity_std"}
+_UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,12 @@ def method_name(run: Run) -> str:
     """Name the method of a run; untrained networks and overlays that no paper knows are named as such."""
     overlays = _method_overlays(run)
     name = _names().get((run.bundle, overlays))
-    if name is None:
-        name = " with ".join([_names().get((run.bundle, frozenset()), run.bundle), *sorted(overlays)])
-    return f"untrained {name}" if is_untrained(run) else name
-
-
-def is_untrained(run: Run) -> bool:
-    """Tell whether a run scored the network as it was initialised."""
-    return "checkpoint" in run.overrides and run.overrides["checkpoint"] is None
+    if name is not None:
+        return name
+    overlays -= {_UNTRAINED}
+    base = _names().get((run.bundle, frozenset()), run.bundle)
+    name = _names().get((run.bundle, overlays)) or " with ".join([base, *sorted(overlays)])
+    return f"untrained {name}" if run.untrained else name
 
 
 def scale_overlays(run: Run) -> list[str]:
@@ -62,6 +61,7 @@ def is_paper_configuration(run: Run) -> bool:
     if "train_3d" in run.configs and run.overrides.get("init", "none") == "none":
         return False  # the published network starts from Kinetics, a file that is the user's to fetch
     allowed = _OF_THE_DATA | ({"init"} if "train_3d" in run.configs else set())
+    allowed |= {"checkpoint", "init"} if run.untrained else set()
     return set(run.overrides) <= allowed and set(scale_overlays(run)) <= {run.dataset, "paper"}
 
 
@@ -73,10 +73,10 @@ def published(run: Run, protocol: str) -> Figures | None:
         protocol: such as ``ep1``.
 
     Returns:
-        None where no paper has them, and for untrained networks.
+        None where no paper has them, as for most untrained networks.
     """
     method = _names().get((run.bundle, _method_overlays(run)))
-    if method is None or is_untrained(run):
+    if method is None:
         return None
     key = (method, run.dataset, run.setting, protocol)
     return next((figures for place, figures in _rows() if place == key), None)
@@ -104,7 +104,10 @@ def _is_scale(overlay: str) -> bool:
 
 
 def _method_overlays(run: Run) -> frozenset[str]:
-    return frozenset(name for name in run.configs[1:] if not _is_scale(name))
+    """Overlays that make the method, and whether it is untrained."""
+    overlays = {name for name in run.configs[1:] if not _is_scale(name)}
+    # A network of another size or from random weights is not the paper's.
+    return frozenset(overlays | ({_UNTRAINED} if run.untrained and "paper" in run.configs else set()))
 
 
 @cache

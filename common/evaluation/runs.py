@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -35,6 +35,11 @@ class Run:
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def untrained(self) -> bool:
+        """Whether the network is scored as it is initialised."""
+        return "checkpoint" in self.overrides and self.overrides["checkpoint"] is None
+
+    @property
     def name(self) -> str:
         """Name of its result file and of its folder."""
         parts = [self.bundle, self.variant, self.dataset, f"s{self.setting}", self.group]
@@ -62,6 +67,7 @@ def list_runs(
     overrides: dict[str, Any] | None = None,
     seed: int = 2021,
     data: str | None = None,
+    untrained: bool = False,
 ) -> list[Run]:
     """List the runs of a cross-validation, repeat by repeat.
 
@@ -78,6 +84,7 @@ def list_runs(
         overrides: ids and values for training and evaluation.
         seed: of the first repeat.
         data: dataset folder, to see which organs it names; None takes those of the groups for granted.
+        untrained: score the networks as they are initialised.
 
     Raises:
         InputError: a fold, the setting or the number of repeats does not exist, or setting 2 lacks its organs.
@@ -88,14 +95,18 @@ def list_runs(
         raise InputError(
             f"folds are 0 to {known[-1]}, settings 1 and 2, repeats from 1; got {list(folds)}, {setting}, {repeats}"
         )
-    configs, variant = ["train", *config], "+".join(config)
+    configs, overrides = ["train", *config], dict(overrides or {})
+    if untrained:
+        overrides |= {"checkpoint": None, "init": overrides.get("init", merged_config(bundle, configs).get("init"))}
+    variant = "+".join([*config, *(["untrained"] if untrained else [])])
     groups: list[str | None] = [None]
+    by_group = organ_groups(dataset, setting)
     if setting == 2 and data is not None:
-        label_values(chain(*organ_groups(dataset).values()), label_names(data))
-    if setting == 2 or (_learns_from_organs(bundle, configs, overrides or {}) and _names_the_groups(dataset, data)):
-        groups = list(organ_groups(dataset))
+        label_values(chain(*by_group.values()), label_names(data))
+    if setting == 2 or (_learns_from_organs(bundle, configs, overrides) and _names(by_group, data)):
+        groups = list(by_group)
     return [
-        Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides or {}))
+        Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides))
         for repeat in range(repeats)
         for group in groups
         for fold in folds
@@ -119,7 +130,7 @@ def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
     if (work / STATISTICS_FILE).is_file():
         settings |= json.loads((work / STATISTICS_FILE).read_text())
     if run.group is not None:
-        names, groups = label_names(study.data), organ_groups(run.dataset)
+        names, groups = label_names(study.data), organ_groups(run.dataset, run.setting)
         organs = label_values(groups[run.group], names)
         settings["validate#load_support#organs"] = organs
         if run.setting == 2:
@@ -136,12 +147,12 @@ def needs_statistics(study: Study, run: Run) -> bool:
     return config.get("intensity_window") is not None and config.get("intensity_mean") is None
 
 
-def _names_the_groups(dataset: str, data: str | None) -> bool:
+def _names(groups: Mapping[str, Sequence[str]], data: str | None) -> bool:
     """Tell whether a dataset names the organs of all groups."""
     if data is None:
         return True
     try:
-        label_values(chain(*organ_groups(dataset).values()), label_names(data))
+        label_values(chain(*groups.values()), label_names(data))
     except InputError:
         return False
     return True

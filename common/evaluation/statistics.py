@@ -110,7 +110,7 @@ def entry_organs(results: Sequence[Result]) -> list[str]:
     With groups of test organs the organs of all groups count: one group may still be missing.
     """
     measured = {str(row["organ"]): None for result in results for row in result.cases}
-    groups = organ_groups(results[0].run.dataset)
+    groups = organ_groups(results[0].run.dataset, results[0].run.setting)
     if any(result.run.group in groups for result in results):
         measured |= {organ: None for organs in groups.values() for organ in organs}
     reported = published_organs(results[0].run.dataset)
@@ -166,7 +166,7 @@ def _organ_means(cases: Sequence[Mapping[str, Any]], protocol: str, organs: Sequ
 def _expected(results: Sequence[Result]) -> dict[tuple[str | None, int, int], str]:
     """Name all runs by group, repeat and fold: all folds, of as many repeats as there are."""
     dataset, grouped = results[0].run.dataset, any(result.run.group is not None for result in results)
-    groups: list[str | None] = list(organ_groups(dataset)) if grouped else [None]
+    groups: list[str | None] = list(organ_groups(dataset, results[0].run.setting)) if grouped else [None]
     folds = range(number_of_folds(dataset))
     repeats = 1 + max(result.run.repeat for result in results)
     keys = [(group, repeat, fold) for group in groups for repeat in range(repeats) for fold in folds]
@@ -176,7 +176,8 @@ def _expected(results: Sequence[Result]) -> dict[tuple[str | None, int, int], st
 def _wanted(run: Run, organs: Sequence[str]) -> list[str]:
     if run.group is None:
         return list(organs)
-    return [organ for organ in organs if any(is_part(name, organ) for name in organ_groups(run.dataset)[run.group])]
+    tested = organ_groups(run.dataset, run.setting)[run.group]
+    return [organ for organ in organs if any(is_part(name, organ) for name in tested)]
 
 
 def _words(name: str) -> frozenset[str]:

@@ -149,9 +149,11 @@ LABELS = {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spl
 
 
 def test_organ_groups():
-    assert [label_values(organs, LABELS) for organs in organ_groups("chaos_t2").values()] == [[2, 3], [1, 4]]
-    assert list(organ_groups("visceral")) == ["liver", "spleen", "kidneys", "psoas"]
-    assert label_values(organ_groups("sabs")["kidneys"], {"Kidney_Left": 7, "Kidney_Right": 9}) == [7, 9]
+    assert [label_values(organs, LABELS) for organs in organ_groups("chaos_t2", 2).values()] == [[2, 3], [1, 4]]
+    assert [label_values(organs, LABELS) for organs in organ_groups("chaos_t2", 1).values()] == [[1], [4], [2, 3]]
+    assert list(organ_groups("mscmr", 1).values()) == [("LV-BP",), ("LV-MYO",), ("RV",)]
+    assert list(organ_groups("visceral", 1)) == ["liver", "spleen", "kidneys", "psoas"]
+    assert label_values(organ_groups("sabs", 2)["kidneys"], {"Kidney_Left": 7, "Kidney_Right": 9}) == [7, 9]
 
 
 def test_unknown_organs():

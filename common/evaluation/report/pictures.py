@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from ...errors import one_line, user_mistake
 from ...literals import literal
-from ..published import is_untrained
 from ..results import Result, by_entry
 from ..runs import Study, run_settings
 from .drawing import Picture, draw_run
@@ -88,7 +87,7 @@ def draw_gallery(
         data: dataset folder by dataset; None where it is not known.
         bundles: folder of the bundles.
     """
-    results = [result for result in results if not is_untrained(result.run)]
+    results = [result for result in results if not result.run.untrained]
     entries = list(by_entry(results).values())
     choices = [choice for entry in entries for choice in choose_cases(entry, results_dir)]
     previews = {entry[0].run.name: supervoxel_picture(entry, results_dir) for entry in entries}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..comparison import dataset_name, label
 from ..grid import Grid
-from ..published import is_untrained, method_name, scale_overlays
+from ..published import method_name, scale_overlays
 from ..results import Result
 from .charts import Box, Curve, box_plot, curves
 from .listings import entry_title, scored_rows, short_name, shown_value
@@ -43,7 +43,7 @@ def box_plots(entries: Sequence[Sequence[Result]]) -> list[Part]:
         places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
     parts = []
     for (dataset, setting), here in sorted(places.items()):
-        here = sorted(here, key=lambda entry: is_untrained(entry[0].run))
+        here = sorted(here, key=lambda entry: entry[0].run.untrained)
         scales = {tuple(scale_overlays(entry[0].run)) for entry in here}
         name = label if len(scales) > 1 else method_name  # a scale that all share stands in the heading
         scale = ", ".join(next(iter(scales))) if len(scales) == 1 else ""
@@ -124,7 +124,7 @@ def training(entries: Sequence[Sequence[Result]]) -> list[Part]:
 
 
 def _trained(entries: Sequence[Sequence[Result]]) -> list[Sequence[Result]]:
-    return [entry for entry in entries if not is_untrained(entry[0].run)]
+    return [entry for entry in entries if not entry[0].run.untrained]
 
 
 def _training_row(result: Result) -> list[str]:
