@@ -18,6 +18,7 @@ from monai.transforms import Orientation
 from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import InputError
+from .clipped import CLIPPED, clipped_percentile
 from .dicom_seg import is_dicom_seg, read_dicom_seg
 from .formats import EXTENSIONS, LARGEST_VOLUME, damaged, extension, nifti_header, read_header, read_voxels
 from .series import is_dicom, read_series
@@ -47,8 +48,8 @@ def read_scan(path: str | Path) -> MetaTensor:
     """Read a scan as ``(1, X, Y, Z)`` float32, its affine from voxels to RAS in mm.
 
     The meta hold ``filename_or_obj``, ``affine``, ``original_affine``, ``spatial_shape``, ``space`` and
-    ``original_channel_dim``, whatever the format. A NIfTI file's own two forms, units and dimensions are had by
-    ``nifti_header(meta["filename_or_obj"])``.
+    ``original_channel_dim``, whatever the format, and ``CLIPPED`` where a NIfTI file says so. A NIfTI file's own two
+    forms, units and dimensions are had by ``nifti_header(meta["filename_or_obj"])``.
 
     Args:
         path: file with one of ``EXTENSIONS``, in any capitals, or the folder of a DICOM series.
@@ -57,7 +58,10 @@ def read_scan(path: str | Path) -> MetaTensor:
         InputError: no such file, damaged, of another kind, or no scan.
     """
     path = _existing(path)
-    return check_scan(_volume(path, *_voxels(path, small=2**28), np.float32))
+    volume = check_scan(_volume(path, *_voxels(path, small=2**28), np.float32))
+    if extension(path) in (".nii", ".nii.gz") and (percentile := clipped_percentile(nifti_header(path))) is not None:
+        volume.meta[CLIPPED] = percentile
+    return volume
 
 
 def read_label(path: str | Path, image: MetaTensor | None = None) -> MetaTensor:

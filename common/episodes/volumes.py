@@ -85,6 +85,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         check_choice("pairing", pairing, get_args(VolumePairing))
         if min_voxels < 1 or max_shift < 0:
             raise InputError(f"min_voxels is 1 or more and max_shift 0 or more, got {min_voxels} and {max_shift}")
+        self.augmentation: VolumeAugmentation
         self.dataset = dataset
         self.patch_size = patch_size
         self.pairing: VolumePairing = pairing

@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .grid import Grid, render
-from .published import (
-    Figures,
-    is_paper_configuration,
-    method_name,
-    published,
-    published_organs,
-    scale_overlays,
-)
+from .published import Figures, is_paper_configuration, method_name, published, published_organs, scale_overlays
 from .results import Result, by_entry, read_results
 from .runs import Run
 from .statistics import Score, Summary, band, entry_organs, summarise_entry, wilcoxon

@@ -42,12 +42,12 @@ class Figures:
 def method_name(run: Run) -> str:
     """Name the method of a run; untrained networks and overlays that no paper knows are named as such."""
     overlays = _method_overlays(run)
-    name = _names().get((run.bundle, overlays))
-    if name is not None:
-        return name
-    overlays -= {_UNTRAINED}
+    known = _names().get((run.bundle, overlays))
+    if known is not None and (not run.untrained or is_paper_configuration(run)):
+        return known
+    trained = overlays - {_UNTRAINED}
     base = _names().get((run.bundle, frozenset()), run.bundle)
-    name = _names().get((run.bundle, overlays)) or " with ".join([base, *sorted(overlays)])
+    name = _names().get((run.bundle, trained)) or " with ".join([base, *sorted(trained)])
     return f"untrained {name}" if run.untrained else name
 
 
@@ -76,8 +76,8 @@ def published(run: Run, protocol: str) -> Figures | None:
         None where no paper has them, as for most untrained networks.
     """
     method = _names().get((run.bundle, _method_overlays(run)))
-    if method is None:
-        return None
+    if method is None or (run.untrained and not is_paper_configuration(run)):
+        return None  # untrained networks of another size or from random weights are not the paper's
     key = (method, run.dataset, run.setting, protocol)
     return next((figures for place, figures in _rows() if place == key), None)
 
@@ -106,8 +106,7 @@ def _is_scale(overlay: str) -> bool:
 def _method_overlays(run: Run) -> frozenset[str]:
     """Overlays that make the method, and whether it is untrained."""
     overlays = {name for name in run.configs[1:] if not _is_scale(name)}
-    # A network of another size or from random weights is not the paper's.
-    return frozenset(overlays | ({_UNTRAINED} if run.untrained and "paper" in run.configs else set()))
+    return frozenset(overlays | ({_UNTRAINED} if run.untrained else set()))
 
 
 @cache

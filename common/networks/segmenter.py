@@ -99,7 +99,8 @@ class FewShotSegmenter(nn.Module):
         episodes, shots = support_image.shape[0], support_image.shape[1]
         supports = support_image.flatten(0, 1)
         if self.encodes_together:
-            support_features, query_features = self.encode(torch.cat([supports, image])).split([len(supports), episodes])
+            features = self.encode(torch.cat([supports, image]))
+            support_features, query_features = features[: episodes * shots], features[episodes * shots :]
         else:
             support_features, query_features = self.encode(supports), self.encode(image)
         support_features = support_features.unflatten(0, [episodes, shots])
@@ -128,8 +129,9 @@ class FewShotSegmenter(nn.Module):
             support_mask: ``(B, K, 1, *S)``.
 
         Returns:
-            ``query`` ``(B, 2, *S)`` and ``support`` ``(B, K, 2, *T)`` log-probabilities, ``support_mask``
-            ``(B, K, 1, *T)``, of the size that ``alignment_mask`` gives, and ``query_foreground`` ``(B,)``: the number of feature cells predicted foreground.
+            ``query`` ``(B, 2, *S)`` and ``support`` ``(B, K, 2, *T)`` log-probabilities; ``support_mask``
+            ``(B, K, 1, *T)``, whose size ``alignment_mask`` chooses; and ``query_foreground`` ``(B,)``: the number of
+            feature cells predicted foreground.
         """
         size = list(support_mask.shape[3:])
         shots = support_mask.shape[1]

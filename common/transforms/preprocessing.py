@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from monai.transforms import ClipIntensityPercentilesd, CopyItemsd, ScaleIntensityRanged
+from monai.transforms import CopyItemsd, MapTransform, ScaleIntensityRanged
 
+from .clipping import ClipTopd
 from .drawn import KeepDrawnd
 from .geometry import CropPadInPlaned, NormaliseInPlaned, SafeSpacingd, ScaleInPlaned, SliceAxisd
 from .reading import LoadScansd
-from .trained_slices import AS_TRAINED, ClipAsTrainedd, CutAsTrainedd
+from .trained_slices import AS_TRAINED, CutAsTrainedd
 
 Steps = list[Callable[..., Any]]
 
@@ -25,7 +26,8 @@ class ScanPreprocessing:
         spacing: voxel size in mm, slice axis last; 0 keeps the scan's own.
         image_size: in-plane size in pixels that the network is trained with.
         axcodes: orientation, ``RAS`` for axial slices, or None, see ``SliceAxisd``.
-        upper_percentile: intensities above it are clipped, per volume; not used with ``intensity_window``.
+        upper_percentile: intensities above it are clipped, per volume, unless the scan was stored so; not used with
+            ``intensity_window``.
         intensity_window: two intensities that are scaled to 0 and 255, those beyond are clipped (CT).
         intensity_mean: subtracted after that; None: the volume's own mean.
         intensity_std: divisor after that; None: the volume's own standard deviation.
@@ -45,7 +47,7 @@ class ScanPreprocessing:
         spacing: Sequence[float],
         image_size: int,
         axcodes: str | None = "RAS",
-        upper_percentile: float | None = 99.5,
+        upper_percentile: float = 99.5,
         intensity_window: Sequence[float] | None = None,
         intensity_mean: float | None = None,
         intensity_std: float | None = None,
@@ -56,8 +58,9 @@ class ScanPreprocessing:
         size = (image_size, image_size)
         load = LoadScansd(["image", "label", "stored_label"], allow_missing_keys=True)
         orient = SliceAxisd(axcodes=axcodes, **both)
+        clip: MapTransform
         if intensity_window is None:
-            clip = ClipIntensityPercentilesd("image", lower=None, upper=upper_percentile)
+            clip = ClipTopd("image", upper_percentile)
         else:
             clip = ScaleIntensityRanged("image", *intensity_window, b_min=0, b_max=255, clip=True)
         resample = partial(SafeSpacingd, mode=["bilinear", "nearest"], **both)
@@ -77,7 +80,7 @@ class ScanPreprocessing:
         self._slice_support = [
             *before,
             CutAsTrainedd("image", spacing[2]),
-            ClipAsTrainedd("image", upper_percentile) if intensity_window is None else clip,
+            ClipTopd("image", upper_percentile, measured_on=AS_TRAINED) if intensity_window is None else clip,
             resample(pixdim=[*spacing[:2], 0]),
             SafeSpacingd(AS_TRAINED, pixdim=[*spacing[:2], 0], mode="bilinear"),
             *fit,

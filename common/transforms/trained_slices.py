@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.transforms import ClipIntensityPercentiles, MapTransform
+from monai.transforms import MapTransform
 
 AS_TRAINED = "as_trained"
 
@@ -39,27 +39,6 @@ class CutAsTrainedd(MapTransform):
             d[AS_TRAINED] = image.clone()
             if abs(step - 1) > 1e-3 and drawn.numel():
                 d[AS_TRAINED] = _cut(image, int(drawn[drawn.numel() // 2]), step)
-        return d
-
-
-class ClipAsTrainedd(MapTransform):
-    """Clip the image at the upper percentile of ``AS_TRAINED``, and that too.
-
-    Args:
-        keys: key of the image.
-        upper: percentile.
-    """
-
-    def __init__(self, keys: str, upper: float | None) -> None:
-        super().__init__(keys)
-        self.clip = ClipIntensityPercentiles(lower=None, upper=upper)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return both clipped."""
-        d = dict(data)
-        d[AS_TRAINED] = self.clip(d[AS_TRAINED])
-        for key in self.key_iterator(d):
-            d[key] = d[key].clamp(max=d[AS_TRAINED].max())
         return d
 
 

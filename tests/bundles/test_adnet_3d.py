@@ -59,7 +59,9 @@ def test_support_and_query_have_batch_statistics_of_their_own():
     encoder = nn.Sequential(nn.Conv3d(1, 4, 1), nn.BatchNorm3d(4))
     image, support, mask = episode((6, 6, 4), shots=1)
     image = 5 * image + 3  # other statistics than the support's
-    separate, together = (adnet.ADNet(encoder, pool_at="features", encode=how).train() for how in ("separate", "together"))
+    separate, together = (
+        adnet.ADNet(encoder, pool_at="features", encode=how).train() for how in ("separate", "together")
+    )
     for network, features in (
         (separate, (encoder(support.flatten(0, 1)), encoder(image))),
         (together, encoder(torch.cat([support.flatten(0, 1), image])).split(len(image))),

@@ -98,7 +98,9 @@ def test_each_volume_has_the_spacing_of_its_item():
     alone = [loader.episodes(range(6))["image"] for loader in loaders]
     assert not torch.equal(flat, high)
     assert all(any(torch.equal(image, one[number]) for one in alone) for number, image in enumerate(both))
-    assert len({next(i for i, one in enumerate(alone) if torch.equal(image, one[n])) for n, image in enumerate(both)}) == 2
+    assert (
+        len({next(i for i, one in enumerate(alone) if torch.equal(image, one[n])) for n, image in enumerate(both)}) == 2
+    )
     del items[0]["affine"]
     with pytest.raises(InputError, match="2.0: has no affine"):
         VolumeEpisodeLoader(items, augmentation=augmentation()).episodes([0])

@@ -171,8 +171,8 @@ def test_methods_that_learn_from_organs_are_trained_by_group(abdominal):
     lsnet = ROOT / "bundles/lsnet"
     study = Study(lsnet, abdominal.data, abdominal.output, ["k12"])
     runs = list_runs(lsnet, "chaos_t2", [0])
-    assert [run.group for run in runs] == ["kidneys", "liver_spleen"]
-    settings = run_settings(study, runs[0], abdominal.output)
+    assert [run.group for run in runs] == ["liver", "spleen", "kidneys"]
+    settings = run_settings(study, runs[-1], abdominal.output)
     assert settings["test_organs"] == [2, 3] and settings["fold_organs"] == [1, 2, 3, 4]
     assert "excluded_labels" not in settings
     for one in ({"config": ["train_ssl"]}, {"overrides": {"test_organs": [1]}}):

@@ -63,7 +63,8 @@ def test_the_readmes_figures_are_those_of_the_result_files():
 
 
 def test_text_around_the_markers_stays(tmp_path, write_run, same):
-    write_run(same(0.5), manifest={"device": "cpu", "train_seconds": 90, "evaluate_seconds": 7})
+    measured = {"device": "cpu", "train_seconds": 90, "evaluate_seconds": 7}
+    write_run(same(0.5), manifest=measured, configs=["train", "chaos_t2", "paper"])
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n\n{BEGIN}\nold 99.99\n{END}\n\nbelow\n")
     write_results_page(tmp_path, page, BUNDLES)
@@ -71,8 +72,8 @@ def test_text_around_the_markers_stays(tmp_path, write_run, same):
     assert text.startswith(f"# Mine\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nbelow\n")
     assert "99.99" not in text
-    assert "| ADNet | 50000 | 2021 | 1.5 min | 7 s | cpu |" in text
-    assert "As in the paper: ADNet." in text
+    assert "| ADNet (chaos_t2, paper) | 50000 | 2021 | 1.5 min | 7 s | cpu |" in text
+    assert "As in the paper: ADNet (chaos_t2, paper)." in text
     write_results_page(tmp_path, page, BUNDLES)
     assert page.read_text() == text
 
@@ -112,7 +113,7 @@ def test_differences_come_from_the_configurations():
 
 def test_overrides_are_differences():
     changes = {change.name: change.ours for change in differences(run("adnet", max_epochs=1, kappa=1.0), BUNDLES)}
-    assert changes == {"kappa": "1.0", "episodes": "1000"}
+    assert changes == {"kappa": "1.0", "episodes": "1000", "axcodes": "RAS"}
     assert episodes(run("adnet", max_epochs=1), BUNDLES) == "1000"
 
 

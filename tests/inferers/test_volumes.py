@@ -148,7 +148,10 @@ def test_each_drawn_voxel_is_in_one_window_of_all():
     for organ, value in enumerate((1, 2)):
         chosen = next(key for key, numbers in organs.items() if organ in numbers)
         assert sum(int(masks[window, organ].sum()) for window in chosen) == int((support.labels[0] == value).sum())
-        assert all(masks[window, organ].any() and (images[window, 0][masks[window, organ]] == 10 * value).all() for window in chosen)
+        assert all(
+            masks[window, organ].any() and (images[window, 0][masks[window, organ]] == 10 * value).all()
+            for window in chosen
+        )
 
 
 def test_without_a_window_a_volume_is_one():

@@ -47,10 +47,14 @@ class Findings:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Prepared image ``(1, X, Y, Z)`` and label map of the same grid, None where there is none."""
+    """Prepared image ``(1, X, Y, Z)`` and label map of the same grid, None where there is none.
+
+    ``clipped`` is the percentile of the scan above which its voxels were clipped.
+    """
 
     image: MetaTensor
     label: MetaTensor | None = None
+    clipped: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..clipped import CLIPPED
 from ..datalists import NoScanError, label_names, load_datalist
 from ..folds import FOLDS, Fold, make_folds
 from ..reading import read_label, read_scan
@@ -32,7 +33,8 @@ def find(folder: Path, channel: int | str | None = None, allow_outside: bool = F
 def prepare(case: Case) -> Volumes:
     """Read image and label map; grid and intensities stay as they are, the bundles resample when they load."""
     image = read_scan(case.image)
-    return Volumes(as_stored(image), read_label(case.labels[0], image) if case.labels else None)
+    label = read_label(case.labels[0], image) if case.labels else None
+    return Volumes(as_stored(image), label, image.meta.get(CLIPPED))
 
 
 def folds(subjects: Sequence[str]) -> list[Fold]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...transforms.geometry import CropPadInPlaned
+from ..clipped import CLIPPED
 from ..reading import check_resampling, file_name
 from .base import Volumes
 
@@ -44,11 +45,11 @@ def prepare_mr(image: MetaTensor, label: MetaTensor, spacing: tuple[float, float
         spacing: mm.
     """
     if image.shape[1:3] == (SIZE, SIZE) and np.allclose(spacing_of(image), spacing, atol=1e-3):
-        return Volumes(as_stored(image), label)
+        return Volumes(as_stored(image), label, image.meta.get(CLIPPED))
     image = clip_top(as_stored(image))
     crop = CropPadInPlaned(["image", "label"], (SIZE, SIZE))
     cut = crop({"image": resample(image, spacing), "label": resample_label(label, spacing)})
-    return Volumes(cut["image"], cut["label"])
+    return Volumes(cut["image"], cut["label"], TOP_PERCENTILE)
 
 
 def spacing_of(volume: MetaTensor) -> NDArray[np.float64]:

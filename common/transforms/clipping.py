@@ -1,0 +1,44 @@
+"""Clipping at a percentile of the scan, once: a scan that was prepared so is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.transforms import ClipIntensityPercentiles, MapTransform
+
+from ..data.clipped import is_clipped
+
+
+class ClipTopd(MapTransform):
+    """Clip images above a percentile of their voxels, unless they are clipped there already.
+
+    A second clip is lower than the first, since the percentile of clipped voxels is; it would change superpixels.
+
+    Args:
+        keys: keys of images ``(1, X, Y, Z)``.
+        upper: percentile.
+        measured_on: key of the volume whose percentile counts, and which is clipped too; None: each image's own.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(
+        self, keys: str, upper: float, measured_on: str | None = None, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.upper = upper
+        self.measured_on = measured_on
+        self.clip = ClipIntensityPercentiles(lower=None, upper=upper)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with clipped images."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if is_clipped(d[key], self.upper):
+                continue
+            if self.measured_on is None:
+                d[key] = self.clip(d[key])
+            else:
+                d[self.measured_on] = self.clip(d[self.measured_on])
+                d[key] = d[key].clamp(max=d[self.measured_on].max())
+        return d
