@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
+from common.data.folds import PUBLISHED_SUBJECTS
 from tests.data.adapters.raw import write_chaos
 from tests.e2e.tiny import SMALL_TRAINING, save, scan
 from tests.test_documented_commands import ROOT, commands
@@ -18,6 +19,7 @@ from tests.test_documented_commands import ROOT, commands
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "README.md").read_text()
 PRINTED = [*re.findall(r"`(fewshot (?:doctor|where) [^`]+)`", TEXT), *commands(ROOT / "README.md")]
+TRAINING = "fewshot train --data /data/my_scans"
 SHORT = {**SMALL_TRAINING["adnet"], "episodes_per_epoch": 4, "max_epochs": 1, "batch_size": 1, "val_interval": 1}
 FOR_FEWSHOT = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
 # What makes a command short; the README's own words come before it.
@@ -28,59 +30,50 @@ ADDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def typed(tmp_path_factory, run_python, dataset):
+@pytest.fixture
+def typed(tmp_path, run_python, dataset):
     """Give `typed(line)`: run a line of the README where its files are; `/data` and `/downloads` lie there too."""
-    folder = tmp_path_factory.mktemp("reader")
-    shutil.copytree(ROOT / "bundles", folder / "bundles", ignore=shutil.ignore_patterns("models", "eval", "cache"))
-    for name, seed in (("a", 1), ("b", 2)):
-        image, label = scan(seed)
-        save(folder / f"{name}.nii.gz", image)
-    save(folder / "a_organs.nii.gz", scan(1)[1])
-    shutil.copy(folder / "a.nii.gz", folder / "scan.nii.gz")
-    shutil.copytree(dataset, folder / "data/my_scans")
-    for number in (1, 2, 3, 5, 8, 10, 13, 15, 19, 20, 21, 22, 31, 32, 33, 34, 36, 37, 38, 39):
-        write_chaos(folder / "downloads/CHAOS/Train_Sets", number)
+    shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "cache"))
+    for name, seed in (("a", 1), ("b", 2), ("scan", 3)):
+        save(tmp_path / f"{name}.nii.gz", scan(seed)[0])
+    save(tmp_path / "a_organs.nii.gz", scan(1)[1])
+    shutil.copytree(dataset, tmp_path / "data/my_scans")
+    for number in PUBLISHED_SUBJECTS["chaos"]:
+        write_chaos(tmp_path / "downloads/CHAOS/Train_Sets", number)
 
     def run(line):
         for place in ("/data/", "/downloads/"):
-            line = line.replace(f" {place}", f" {folder}{place}")
+            line = line.replace(f" {place}", f" {tmp_path}{place}")
         words = shlex.split(line)
         added = next((words for start, words in ADDED.items() if line.startswith(start)), [])
         program = ["-m", "common.cli", *words[1:]] if words[0] == "fewshot" else words[1:]
-        return run_python(*program, *added, cwd=folder).stdout
+        printed = run_python(*program, *added, cwd=tmp_path).stdout
+        assert "Traceback" not in printed
+        return printed
 
-    run.folder = folder
     return run
 
 
-@pytest.fixture(scope="module")
-def trained(typed):
-    """What the README's training prints; its model lies where the README has it."""
-    printed = typed("fewshot train --data /data/my_scans")
-    (model,) = (typed.folder).rglob("model.pt")
-    shutil.copy(model, typed.folder / "model.pt")
-    (typed.folder / "bundles/adnet/models").mkdir()
-    shutil.copy(model, typed.folder / "bundles/adnet/models")
-    return printed
-
-
-@pytest.mark.parametrize("line", PRINTED, ids=lambda line: line[:100])
-def test_it_runs(typed, trained, line):
-    printed = trained if line == "fewshot train --data /data/my_scans" else typed(line)
-    assert "Traceback" not in printed
-    folder = typed.folder
-    if line.startswith("fewshot segment"):
-        assert nib.load(folder / "out/b_seg.nii.gz").shape == nib.load(folder / "b.nii.gz").shape
-        assert (folder / "out/b_preview.png").stat().st_size > 1000 and "ml" in printed
-    if line.startswith("fewshot where"):
-        assert Path(printed.strip()).name == "adnet"
-    if line.startswith("fewshot report"):
-        assert list(folder.rglob("*.html"))
-
-
-def test_the_python_example_runs(typed, trained, run_python):
+def test_every_line_runs(typed, tmp_path, run_python):
+    """One test: they build on each other. The model comes from the training, which the README explains second."""
+    typed(TRAINING)
+    (model,) = tmp_path.rglob("model.pt")
+    for place in (tmp_path, tmp_path / "bundles/adnet/models"):
+        place.mkdir(exist_ok=True)
+        shutil.copy(model, place / "model.pt")
+    assert TRAINING in PRINTED and len(PRINTED) >= 12
+    for line in PRINTED:
+        if line == TRAINING:
+            continue
+        printed = typed(line)
+        if line.startswith("fewshot segment"):
+            assert nib.load(tmp_path / "out/b_seg.nii.gz").shape == nib.load(tmp_path / "b.nii.gz").shape
+            assert (tmp_path / "out/b_preview.png").stat().st_size > 1000 and "ml" in printed
+        if line.startswith("fewshot where"):
+            assert Path(printed.strip()).name == "adnet"
+        if line.startswith("fewshot report"):
+            assert list(tmp_path.rglob("*.html"))
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-    (typed.folder / "example.py").write_text("\n".join(line.removeprefix("   ") for line in code.splitlines()))
-    run_python("example.py", cwd=typed.folder)
-    assert (typed.folder / "out_python/b_seg.nii.gz").is_file()
+    (tmp_path / "example.py").write_text("\n".join(line.removeprefix("   ") for line in code.splitlines()))
+    run_python("example.py", cwd=tmp_path)
+    assert (tmp_path / "out_python/b_seg.nii.gz").is_file()
