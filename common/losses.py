@@ -17,7 +17,7 @@ def weighted_nll(log_probabilities: Tensor, label: Tensor, weights: tuple[float,
 
     Args:
         log_probabilities: ``(N, 2, *S)``.
-        label: ``(N, 1, *S)``, 0 background, 1 foreground, 255 ignored.
+        label: ``(N, 1, *S)``, 0 background, 1 foreground.
         weights: of background and foreground.
 
     Returns:

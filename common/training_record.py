@@ -26,6 +26,12 @@ COMPONENTS = {
     "slices": "validate#load_support#slices",
 }
 _KEY = "fewshot"  # among the versions of its modules that PyTorch stores with a state
+# Where components of weights that an earlier version wrote are now.
+_MOVED = {
+    "common.networks.UNet3DEncoder": "scripts.encoder.UNet3DEncoder",
+    "common.networks.CANetEncoder": "scripts.encoder.CANetEncoder",
+    "common.networks.ResNeXt3DEncoder": "scripts.encoder_3d.ResNeXt3DEncoder",
+}
 _VENDORED = "scripts.common."  # how `common` is called inside of a packaged bundle
 _OURS = ("common.", "scripts.")
 
@@ -106,6 +112,8 @@ def read_usable_record(path: str | Path) -> dict[str, Any] | None:
     record = read_record(path)
     if record is None:
         return None
+    for old, new in _MOVED.items():
+        record["components"] = _renamed(record["components"], old, new)
     if __name__.startswith(_VENDORED):
         record["components"] = _renamed(record["components"], "common.", _VENDORED)
     for mapping in _mappings(record["components"]):

@@ -119,6 +119,14 @@ def test_cells_and_their_classes():
     assert background[0].tolist() == [False, True, True, True]
 
 
+def test_a_cell_exactly_at_the_threshold():
+    """From the threshold on it is foreground by the paper, above it only by the released code."""
+    fraction = torch.tensor([0.0, 0.5, 0.75]).reshape(1, 1, 1, 3, 1)
+    for rule, foreground, background in (("paper", [0, 1, 1], [1, 0, 0]), ("code", [0, 0, 1], [1, 0, 0])):
+        found = assign_cells(fraction, rule, threshold=0.5)
+        assert [part[0].int().tolist() for part in found] == [foreground, background]
+
+
 def test_without_background_cells_those_with_the_least_foreground_serve():
     fraction = torch.tensor([[0.8, 0.5, 1.0, 0.5], [0.0, 1.0, 1.0, 1.0]]).reshape(2, 1, 1, 2, 2)
     background = assign_cells(fraction, "code")[1]

@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from common.episodes import EpisodeLoader
 from common.inferers import FewShotInferer
-from common.networks import CANetEncoder, ResNetEncoder, ResNeXt3DEncoder, UNet3DEncoder
-from tests.bundles.networks import network_module
+from common.networks import ResNetEncoder
+from tests.bundles.networks import CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder, network_module
 
 SIZE = 64
 

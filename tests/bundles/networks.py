@@ -23,6 +23,11 @@ def network_module(bundle: str, name: str = "network") -> ModuleType:
     return importlib.import_module(f"{package}.{name}")
 
 
+UNet3DEncoder = network_module("alpnet3d", "encoder").UNet3DEncoder
+CANetEncoder = network_module("lsnet", "encoder").CANetEncoder
+ResNeXt3DEncoder = network_module("adnet", "encoder_3d").ResNeXt3DEncoder
+
+
 def episode(size, batch=2, shots=1, seed=1):
     """Random query ``(B, 1, *S)``, support images and masks ``(B, K, 1, *S)``; a mask is a corner block and specks."""
     generator = torch.Generator().manual_seed(seed)

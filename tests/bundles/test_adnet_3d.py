@@ -7,9 +7,8 @@ import torch
 import yaml
 from torch import nn
 
-from common.networks import ResNeXt3DEncoder
 from common.prototypes import cosine_similarity
-from tests.bundles.networks import BUNDLES, episode, network_module
+from tests.bundles.networks import BUNDLES, ResNeXt3DEncoder, episode, network_module
 
 adnet = network_module("adnet")
 CONFIGS = BUNDLES / "adnet" / "configs"

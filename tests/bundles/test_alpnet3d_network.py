@@ -5,9 +5,8 @@ import torch
 import yaml
 from torch import nn
 
-from common.networks import UNet3DEncoder
 from common.prototypes import as_prototypes, assign_cells, cell_average, local_scores, masked_average
-from tests.bundles.networks import BUNDLES, episode, network_module
+from tests.bundles.networks import BUNDLES, UNet3DEncoder, episode, network_module
 
 alpnet3d = network_module("alpnet3d")
 SIZE = (16, 24, 6)

@@ -48,6 +48,15 @@ def test_paper_grids(fraction, side, stride, count):
     assert module.grid_cells([64, 64], fraction, 0.5, axis).shape == (count**2, 64**2)
 
 
+@pytest.mark.parametrize(("length", "side"), [(11, 1), (12, 2), (13, 2), (19, 2), (20, 3), (21, 3)])
+def test_a_cells_side_is_the_nearest_whole_number(length, side):
+    """An eighth of 11 is 1.375, of 12 is 1.5, of 19 is 2.375, of 20 is 2.5; halves go up. So do those of the stride."""
+    axis = module._axis_cells(length, 0.125, 0.0, torch.empty(0))
+    assert axis.sum(1).tolist() == [side] * len(axis)
+    halved = module._axis_cells(3 * 8, 0.125, 0.5, torch.empty(0))
+    assert halved.argmax(1).tolist()[:3] == [0, 2, 4]
+
+
 def test_coverage():
     assert module._axis_cells(8, 0.5, 0.5, torch.empty(0)).sum(0).tolist() == [1, 1, 2, 2, 2, 2, 1, 1]
     covered = module.grid_cells([8, 8], 0.5, 0.5, torch.empty(0)).sum(0)

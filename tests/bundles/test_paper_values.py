@@ -30,6 +30,8 @@ ADNET = {
     "background_weight": (0.1, "ADNet"),
     "alignment_weight": (1.0, "ADNet"),
     "threshold_weight": (1.0, "ADNet"),
+    "pool_at": ("image", "ADNet, code"),
+    "encode": ("together", "ADNet, code"),
     "optimizer#momentum": (0.9, "ADNet"),
 }
 SSL_ALPNET = {
@@ -62,6 +64,7 @@ CRAPNET = {
     "blocks": (5, "CRAPNet"),
     "branches": (2, "CRAPNet"),
     "inner_channels": (128, "CRAPNet, silent"),
+    "times_pixels": (True, "CRAPNet, silent; a non-local mean"),
     "pool_factor": (4, "CRAPNet"),
     "pool_kernel": (5, "CRAPNet, silent"),
     "gamma_target": ("query", "CRAPNet"),
@@ -110,7 +113,7 @@ PAPERS = {"adnet": ADNET, "ssl_alpnet": SSL_ALPNET, "alpnet3d": ALPNET3D, "crapn
 
 # Of each data set, in every bundle: what the papers that use it do to its scans.
 DATA = {
-    "chaos_t2": {"challenge": "chaos", "axcodes": "RAS", "spacing": [1.25, 1.25, 7.7], "intensity_window": None},
+    "chaos_t2": {"challenge": "chaos", "axcodes": "ALS", "spacing": [1.25, 1.25, 7.7], "intensity_window": None},
     "mscmr": {"challenge": "mscmr", "axcodes": None, "spacing": [1.25, 1.25, 7.99], "intensity_window": None},
     "sabs": {"challenge": "sabs", "axcodes": "RAS", "spacing": [0, 0, 0], "intensity_window": [-125, 275]},
     "visceral": {"challenge": "visceral", "spacing": [0, 0, 0], "image_size": 512, "intensity_window": [-125, 275]},
@@ -121,6 +124,12 @@ SIZES = [
     ("ssl_alpnet", "chaos_t2", "superpixel_threshold", 50.0001),  # SSL-ALPNet, code
     ("ssl_alpnet", "sabs", "superpixel_threshold", 1e-4),  # SSL-ALPNet, code
     ("ssl_alpnet", "mscmr", "supervoxel_min_size", 1000),  # ADNet
+    ("ssl_alpnet", "train_supervised", "min_area", 100),  # SSL-ALPNet, code
+    ("ssl_alpnet", "panet", "background_weight", 0.05),  # SSL-ALPNet, code
+    ("ssl_alpnet", "panet", "skip_empty_alignment", False),  # SSL-ALPNet, code
+    ("adnet", "train_3d", "encode", "separate"),  # ADNet, code
+    ("adnet", "train_3d", "pool_at", "features"),  # ADNet, code
+    ("adnet", "train_3d", "roi_size", None),  # ADNet, section 5.4
     ("crapnet", "sabs", "superpixel_min_size", 400),  # CRAPNet, silent; SSL-ALPNet's
     ("lsnet", "visceral", "fold_organs", [1, 2, 3, 4, 5, 6]),  # LSNet: liver, spleen, kidneys, psoas
     ("lsnet", "visceral", "intensity_std", 255.0),  # LSNet, silent; intensities from 0 to 1

@@ -7,7 +7,8 @@ from torch import nn
 from common.errors import InputError
 from common.inferers import FewShotInferer, FewShotVolumeInferer, encoding
 from common.inferers.encoding import Encoding
-from common.networks import CANetEncoder, FewShotSegmenter, ResNetEncoder, UNet3DEncoder
+from common.networks import FewShotSegmenter, ResNetEncoder
+from tests.bundles.networks import CANetEncoder, UNet3DEncoder
 
 IMAGES = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from common.networks import CANetEncoder, ResNetEncoder, ResNeXt3DEncoder, UNet3DEncoder
+from common.networks import ResNetEncoder
+from tests.bundles.networks import CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder
 
 
 def parameters(module):

@@ -9,16 +9,9 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from common.networks import (
-    CANetEncoder,
-    FewShotSegmenter,
-    ResNetEncoder,
-    ResNeXt3DEncoder,
-    UNet3DEncoder,
-    load_encoder,
-    load_network,
-)
+from common.networks import FewShotSegmenter, ResNetEncoder, load_encoder, load_network
 from common.networks.weights import _FILES
+from tests.bundles.networks import CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder
 
 
 @pytest.fixture

@@ -42,6 +42,12 @@ def test_stored_slices_map_to_the_coarser_grid():
     assert slices(prepared(shape=(3, 3, 21)), 8, 16) == [2, 3, 4]
 
 
+def test_a_stored_slice_belongs_to_the_nearest_one():
+    """Slice centres every 4 mm: 9 mm is nearest to the third at 8, 11 mm to the fourth at 12."""
+    item = prepared(shape=(3, 3, 21))
+    assert [slices(item, number, number) for number in (5, 7, 9, 11)] == [[1], [2], [2], [3]]
+
+
 def test_slices_stored_downwards_count_from_the_top():
     item = prepared("RAI", shape=(3, 3, 21))
     assert slices(item, 0, 4) == [4, 5]

@@ -58,6 +58,27 @@ def test_unusable_supports_are_refused(arguments, message):
         load(*arguments)
 
 
+def test_a_support_is_prepared_once_until_its_files_change(tmp_path):
+    prepared = []
+
+    class Counted(Fake):
+        def __call__(self, data):
+            prepared.append(data["label"])
+            return super().__call__(data)
+
+    for name in ("scan", "one", "two"):
+        (tmp_path / name).write_text(name)
+    scan, one, two = (str(tmp_path / name) for name in ("scan", "one", "two"))
+    transform = LoadSupportd("image", Counted({one: drawn(7), two: drawn(2, 5)}), [scan], [one])
+    metas = [transform({"image": MetaTensor(torch.zeros(1, 3, 3, 5))})["image"].meta for _ in range(3)]
+    assert prepared == [one] and [meta["support_organs"].tolist() for meta in metas] == [[7]] * 3
+    transform.support_label = [two]
+    assert transform({"image": MetaTensor(torch.zeros(1, 3, 3, 5))})["image"].meta["support_organs"].tolist() == [2, 5]
+    (tmp_path / "two").write_text("drawn anew")
+    transform({"image": MetaTensor(torch.zeros(1, 3, 3, 5))})
+    assert prepared == [one, two, two]
+
+
 def test_slices_without_a_drawing_are_left_out_where_slices_are_compared():
     meta = load(["a", "bb"], ["two", "one"], slices=True)["image"].meta
     assert [volume.shape[-1] for volume in meta["support_image"]] == [2, 1]

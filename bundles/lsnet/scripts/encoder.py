@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .resnet import STAGE_CHANNELS, dilate, dilated_resnet
+from common.networks.resnet import STAGE_CHANNELS, dilate, dilated_resnet
 
 
 class CANetEncoder(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from monai.networks.nets.resnet import ResNetBottleneck
 from torch import Tensor, nn
 
-from ..errors import InputError
+from common.errors import InputError
 
 
 class ResNeXt3DEncoder(nn.Module):
