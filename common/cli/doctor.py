@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from .options import ADNET, Bundle, Channel, Outside, Overlays, split_names
 
 
 def doctor(
-    data: Annotated[Optional[str], typer.Argument(help="Folder of scans to look at.")] = None,  # noqa: UP045
+    data: Annotated[str | None, typer.Argument(help="Folder of scans to look at.")] = None,
     bundle: Bundle = ADNET,
     config: Overlays = "",
     channel: Channel = None,

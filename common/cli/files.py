@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ def prepare_data(
     challenge: Annotated[str, typer.Argument(help="chaos, sabs, mscmr, visceral or folder.")],
     input: Annotated[Path, typer.Option(help="Folder as downloaded and unpacked.")],
     output: Annotated[Path, typer.Option(help="Dataset folder to write: imagesTr, labelsTr, dataset.json.")],
-    num_workers: Annotated[Optional[int], typer.Option(min=0, help="Processes; default: one for each core.")] = None,  # noqa: UP045
+    num_workers: Annotated[int | None, typer.Option(min=0, help="Processes; default: one for each core.")] = None,
     skip_damaged: Annotated[bool, typer.Option(help="Leave damaged scans out instead of refusing all.")] = False,
     channel: Channel = None,
     allow_outside: Outside = False,
@@ -29,15 +29,14 @@ def prepare_data(
 
 
 def package_bundles(
-    bundles: Annotated[Optional[list[Path]], typer.Argument(help="Names of bundles, or their folders.")] = None,  # noqa: UP045
+    bundles: Annotated[list[Path] | None, typer.Argument(help="Names of bundles, or their folders.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for <name>/ and <name>_v<version>.zip.")] = Path("dist"),
     every: Annotated[bool, typer.Option("--all", help="Every bundle of the project.")] = False,
     checkpoint: Checkpoint = None,
     config: TrainsWith = "",
-    variant: Annotated[Optional[str], typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,  # noqa: UP045
+    variant: Annotated[str | None, typer.Option(help="3d: ADNet in 3D as a bundle of its own.")] = None,
     weights_url: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Where you will put the weights; {file} is their name. They are then left out."),
+        str | None, typer.Option(help="Where you will put the weights; {file} is their name. They are then left out.")
     ] = None,
     any_size: Annotated[bool, typer.Option(help="Weights of any size inside, for your own server.")] = False,
     overwrite: Overwrite = False,
@@ -88,7 +87,7 @@ def dicom_seg(
     label: Annotated[Path, typer.Option(help="Label map on the series' grid, NIfTI.")],
     output: Annotated[Path, typer.Option(help="DICOM-SEG to write.")],
     names: Annotated[str, typer.Option(help='Label values and organs: "1=liver,6=left kidney"; default: all.')] = "",
-    bundle: Annotated[Optional[Path], typer.Option(help="Bundle that made the label map: names the algorithm.")] = None,  # noqa: UP045
+    bundle: Annotated[Path | None, typer.Option(help="Bundle that made the label map: names the algorithm.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a label map as DICOM-SEG, with coded organs and references to its series."""

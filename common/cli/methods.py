@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -35,9 +35,9 @@ def evaluate(
     data: Data = "phantom",
     config: Overlays = "",
     checkpoint: Checkpoint = None,
-    output_dir: Annotated[Optional[Path], typer.Option(help="Folder for scores; default: the bundle's eval.")] = None,  # noqa: UP045
+    output_dir: Annotated[Path | None, typer.Option(help="Folder for scores; default: the bundle's eval.")] = None,
     fold: Annotated[int, typer.Option(min=0, max=4, help="Fold whose queries are scored.")] = 0,
-    seed: Annotated[Optional[int], typer.Option(min=0, help="Of what is drawn at random.")] = None,  # noqa: UP045
+    seed: Annotated[int | None, typer.Option(min=0, help="Of what is drawn at random.")] = None,
     device: Device = None,
     override: Overrides = None,
     channel: Channel = None,
@@ -60,8 +60,8 @@ def segment(
     bundle: Bundle = ADNET,
     config: TrainedWith = "",
     checkpoint: Checkpoint = None,
-    organs: Annotated[Optional[str], typer.Option(help="Label values, separated by commas; default: all.")] = None,  # noqa: UP045
-    query_slices: Annotated[Optional[str], typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,  # noqa: UP045
+    organs: Annotated[str | None, typer.Option(help="Label values, separated by commas; default: all.")] = None,
+    query_slices: Annotated[str | None, typer.Option(help="FIRST,LAST slice of the organ: protocol EP1.")] = None,
     names: Annotated[
         str, typer.Option(help="Organs by label value: 1=liver,4=spleen; default: those of the map.")
     ] = "",
@@ -70,7 +70,7 @@ def segment(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each scan instead of text.")
     ] = False,
-    precision: Annotated[Optional[str], typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,  # noqa: UP045
+    precision: Annotated[str | None, typer.Option(help="Of the encoder: auto, float32 or bfloat16.")] = None,
     device: Device = None,
     override: Overrides = None,
     overwrite: Overwrite = False,

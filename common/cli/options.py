@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,8 @@ from ..literals import literal, split_paths
 
 Bundle = Annotated[Path, typer.Option(help="Name of a bundle, or its folder: adnet, bundles/adnet.")]
 ADNET = Path("adnet")  # the bundle where none is named
-Checkpoint = Annotated[Optional[Path], typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]  # noqa: UP045
-Overrides = Annotated[Optional[list[str]], typer.Option("--set", "--override", help="ID=VALUE, as often as needed.")]  # noqa: UP045
+Checkpoint = Annotated[Path | None, typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", "--override", help="ID=VALUE, as often as needed.")]
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
 TrainsWith = Annotated[
     str, typer.Option("--config", help="Overlays of the training, for trainings that start from the package.")
@@ -23,9 +23,9 @@ TrainedWith = Annotated[
     str, typer.Option("--config", help="Overlays of the training, for older weights: later ones carry their settings.")
 ]
 
-Device = Annotated[Optional[str], typer.Option(help="cpu or cuda:0; default: a GPU where there is one.")]  # noqa: UP045
+Device = Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU where there is one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that this command did not make.")]
-Channel = Annotated[Optional[str], typer.Option(help="Number or name, where subjects have several (case_0001).")]  # noqa: UP045
+Channel = Annotated[str | None, typer.Option(help="Number or name, where subjects have several (case_0001).")]
 Outside = Annotated[bool, typer.Option("--allow-outside", help="dataset.json may name files outside of its folder.")]
 
 

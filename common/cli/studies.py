@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -16,8 +16,8 @@ def crossval(
     dataset: Annotated[
         str, typer.Option(help="Name; published folds for chaos_t2, sabs, mscmr, visceral.")
     ] = "phantom",
-    data: Annotated[Optional[str], typer.Option(help="Its folder; default: the name, for phantom.")] = None,  # noqa: UP045
-    folds: Annotated[Optional[str], typer.Option(help="Folds, for instance 0-4 or 0,3; default: all.")] = None,  # noqa: UP045
+    data: Annotated[str | None, typer.Option(help="Its folder; default: the name, for phantom.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Folds, for instance 0-4 or 0,3; default: all.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Trainings per fold, each with its own seed.")] = 1,
     protocols: Annotated[str, typer.Option(help="Evaluation protocols, separated by commas.")] = "ep1,ep2",
     setting: Annotated[int, typer.Option(min=1, max=2, help="1, or 2: test organs never in training slices.")] = 1,
@@ -32,7 +32,7 @@ def crossval(
     jobs: Annotated[int, typer.Option(min=1, help="Runs at the same time (local), or cores per run (ray).")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Processes per training, one per GPU, under torchrun.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first repeat.")] = 2021,
-    task: Annotated[Optional[int], typer.Option(min=0, help="Execute this run of the list only.")] = None,  # noqa: UP045
+    task: Annotated[int | None, typer.Option(min=0, help="Execute this run of the list only.")] = None,
 ) -> None:
     """Train and evaluate a bundle on all folds, resumably: one small result file per run."""
 
@@ -63,10 +63,7 @@ def _with_data(dataset: str, config: list[str]) -> list[str]:
 def table(
     results: Annotated[Path, typer.Argument(help="Folder of result files.")],
     form: Annotated[str, typer.Option("--format", help="text, markdown, latex, or csv: every case.")] = "text",
-    page: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Rewrite this Markdown page between its markers instead."),
-    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Rewrite this Markdown page between its markers instead.")] = None,
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for --page.")] = Path("bundles"),
 ) -> None:
     """Compare our results with the papers'."""
@@ -83,10 +80,10 @@ def analyse_runs(
     analysis: Annotated[str, typer.Argument(help="thresholds (ADNet) or misalignment (LSNet).")],
     results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
     data: Annotated[str, typer.Option(help="Folder of the scans; phantom is built in.")] = "phantom",
-    output: Annotated[Optional[Path], typer.Option(help="PNG; default: ANALYSIS.png in that folder.")] = None,  # noqa: UP045
+    output: Annotated[Path | None, typer.Option(help="PNG; default: ANALYSIS.png in that folder.")] = None,
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
-    dataset: Annotated[Optional[str], typer.Option(help="Runs of this dataset only.")] = None,  # noqa: UP045
-    config: Annotated[Optional[str], typer.Option(help="Runs with these overlays only, as crossval got them.")] = None,  # noqa: UP045
+    dataset: Annotated[str | None, typer.Option(help="Runs of this dataset only.")] = None,
+    config: Annotated[str | None, typer.Option(help="Runs with these overlays only, as crossval got them.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate the runs of a cross-validation in another way and draw a paper's figure of it."""
@@ -97,9 +94,9 @@ def analyse_runs(
 
 def report(
     results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
-    output: Annotated[Optional[Path], typer.Option(help="HTML file; default: report.html in that folder.")] = None,  # noqa: UP045
+    output: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in that folder.")] = None,
     data: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Folder of the scans, for pictures; with several datasets DATASET=FOLDER for each."),
     ] = None,
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for pictures.")] = Path("bundles"),

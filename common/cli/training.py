@@ -6,7 +6,7 @@ import logging
 import shlex
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -35,10 +35,10 @@ _SMALL = "no GPU: a small network from random weights, overlay cpu; --config cho
 def train(
     bundle: Bundle = ADNET,
     data: Data = "phantom",
-    output_dir: Annotated[Optional[Path], typer.Option(help="Run folder; default: runs/BUNDLE-DATE.")] = None,  # noqa: UP045
+    output_dir: Annotated[Path | None, typer.Option(help="Run folder; default: runs/BUNDLE-DATE.")] = None,
     config: Overlays = "",
-    fold: Annotated[Optional[str], typer.Option(help="0 to 4, kept out of training; none: train on all scans.")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option(min=0, help="Of weights and episodes.")] = None,  # noqa: UP045
+    fold: Annotated[str | None, typer.Option(help="0 to 4, kept out of training; none: train on all scans.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights and episodes.")] = None,
     device: Device = None,
     override: Overrides = None,
     resume: Annotated[

@@ -222,17 +222,11 @@ def elastic_displacement(noise: Tensor, alpha: float = 10.0, sigma: float = 5.0,
     taps = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-radius, radius + 1)]
     taps = [tap / sum(taps) for tap in taps]
     scaled = [alpha * tap for tap in taps]
-    if noise.device.type == "cpu":
-        from .smoothing import smooth  # numba: not needed where nothing is trained
-
-        planes = noise.flatten(0, 1).numpy()
-        smoothed = smooth(planes, np.array(taps, np.float32), np.array(scaled, np.float32))
-        return torch.from_numpy(smoothed).view_as(noise)
     return smooth_by_shifts(noise, taps, scaled)
 
 
 def smooth_by_shifts(planes: Tensor, row_taps: Sequence[float], column_taps: Sequence[float]) -> Tensor:
-    """Correlate along rows, then along columns, with borders reflected; what `smoothing.smooth` does on a CPU.
+    """Correlate along rows, then along columns, with borders reflected.
 
     Shifted sums instead of a convolution give the same bits for any batch size.
 
