@@ -19,7 +19,7 @@ help:
 	@echo "make clean      remove .venv and everything that tools leave behind"
 
 demo: .venv/.runtime
-	$(BIN)/python -m common.demo --bundle bundles/$(METHOD)
+	$(BIN)/python -m common.tools.demo --bundle bundles/$(METHOD)
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 10 \

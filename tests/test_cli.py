@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from common.cli import _verbs, app
+from common.tools.cli import _verbs, app
 from tests.e2e.tiny import SMALL_TRAINING, save, scan
 
 runner = CliRunner()
@@ -34,7 +34,7 @@ def test_help_names_every_verb():
 
 def test_help_loads_nothing_heavy(run_python):
     code = (
-        "import sys; sys.argv = ['fewshot', '--help']; from common.cli import app; app(standalone_mode=False); "
+        "import sys; sys.argv = ['fewshot', '--help']; from common.tools.cli import app; app(standalone_mode=False); "
         "print('heavy:', [name for name in ('torch', 'monai', 'numba', 'matplotlib') if name in sys.modules])"
     )
     assert "heavy: []" in run_python("-c", code).stdout
@@ -70,7 +70,7 @@ def test_statistics_are_those_of_the_training_scans(run_python, bundle_root, ct_
     """Fold null trains on all three scans; the window clips and scales as the papers do."""
     settings = ("fold=null", "intensity_window=[-125, 275]", "image_size=64", "spacing=[2.0, 2.0, 6.0]")
     overrides = [part for setting in settings for part in ("--override", setting)]
-    command = ["-m", "common.cli", "statistics", "--bundle", bundle_root("adnet"), "--dataset-dir", ct_folder]
+    command = ["-m", "common.tools.cli", "statistics", "--bundle", bundle_root("adnet"), "--dataset-dir", ct_folder]
     lines = run_python(*command, *overrides).stdout.splitlines()
     values = {line.split(": ")[0]: float(line.split(": ")[1]) for line in lines if line.startswith("intensity_")}
     assert 0 < values["intensity_mean"] < 255 and 0 < values["intensity_std"] < 255
@@ -79,14 +79,14 @@ def test_statistics_are_those_of_the_training_scans(run_python, bundle_root, ct_
 @pytest.mark.parametrize("bundle", ["adnet", "alpnet3d", "ssl_alpnet"])
 def test_supervoxel_preview_writes_a_picture(bundle, run_python, bundle_root, tmp_path):
     image = save(tmp_path / "scan.nii.gz", scan(1)[0])
-    command = ["-m", "common.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
+    command = ["-m", "common.tools.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
     run_python(*command, "--bundle", bundle_root(bundle), "--config", "quick")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_supervoxels_that_a_training_does_not_use_are_not_drawn(run_python, bundle_root, tmp_path):
     image = save(tmp_path / "scan.nii.gz", scan(1)[0])
-    command = ["-m", "common.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
+    command = ["-m", "common.tools.cli", "supervoxels", "preview", "--image", image, "--output", tmp_path / "out.png"]
     command += ["--bundle", bundle_root("lsnet"), "--config"]
     refused = run_python(*command, "quick", check=False)
     assert refused.returncode == 1 and not (tmp_path / "out.png").exists()
@@ -119,7 +119,20 @@ def test_training_and_segmenting_by_the_command_alone(run_python, dataset, tmp_p
         "save_interval": 10,
     }
     texts = [part for name, value in settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
-    train = ["-m", "common.cli", "train", "--data", dataset, "--seed", "7", "--fold", "0", "--device", "cpu", *texts]
+    train = [
+        "-m",
+        "common.tools.cli",
+        "train",
+        "--data",
+        dataset,
+        "--seed",
+        "7",
+        "--fold",
+        "0",
+        "--device",
+        "cpu",
+        *texts,
+    ]
     result = run_python(*train, cwd=tmp_path)
     check_lines(result)
     assert "steps are left" in result.stdout
@@ -141,12 +154,14 @@ def test_training_and_segmenting_by_the_command_alone(run_python, dataset, tmp_p
         dataset / "labelsTr/case_3.nii.gz",
     ]
     query = ["--image", dataset / "imagesTr/case_1.nii.gz", "--output-dir", tmp_path / "out"]
-    segment = run_python("-m", "common.cli", *command[1:], *support, *query, cwd=tmp_path)
+    segment = run_python("-m", "common.tools.cli", *command[1:], *support, *query, cwd=tmp_path)
     check_lines(segment)
     assert len([line for line in segment.stdout.splitlines() if "case_1.nii.gz: " in line]) >= 2
     assert (tmp_path / "out/case_1_seg.nii.gz").is_file()
     more = ["--preview", "--json", "--names", "1=Leber", "--set", "confidence=true"]
-    printed = run_python("-m", "common.cli", *command[1:], *support, *query, *more, cwd=tmp_path).stdout.splitlines()
+    printed = run_python(
+        "-m", "common.tools.cli", *command[1:], *support, *query, *more, cwd=tmp_path
+    ).stdout.splitlines()
     (found,) = [json.loads(line) for line in printed if line.startswith("{")]
     assert [organ["name"] for organ in found["organs"]] == ["Leber", "spleen"]
     assert found["segmentation"] == str(tmp_path / "out/case_1_seg.nii.gz")
@@ -156,10 +171,10 @@ def test_training_and_segmenting_by_the_command_alone(run_python, dataset, tmp_p
 
 
 def test_resuming_without_a_run_is_refused(run_python, tmp_path):
-    result = run_python("-m", "common.cli", "train", "--resume", cwd=tmp_path, check=False)
+    result = run_python("-m", "common.tools.cli", "train", "--resume", cwd=tmp_path, check=False)
     assert result.returncode == 1
     assert result.stdout.strip() == "error: --resume: there is no runs/adnet-* here; name the run folder, --output-dir"
-    result = run_python("-m", "common.cli", "train", "--fold", "9", cwd=tmp_path, check=False)
+    result = run_python("-m", "common.tools.cli", "train", "--fold", "9", cwd=tmp_path, check=False)
     assert result.returncode == 1 and "--fold is '9'; it takes 0 to 4, or none" in result.stdout
 
 
@@ -177,7 +192,7 @@ def test_the_doctor_says_what_is_wrong_and_what_a_training_would_do(run_python, 
             save(tmp_path / "scans" / f"case_{number}_seg.nii.gz", label)
     damaged = tmp_path / "scans" / "case_5.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:2000])
-    result = run_python("-m", "common.cli", "doctor", tmp_path / "scans", "--config", "quick", check=False)
+    result = run_python("-m", "common.tools.cli", "doctor", tmp_path / "scans", "--config", "quick", check=False)
     assert result.returncode == 1
     assert f"{tmp_path / 'scans'}: 12 scans, 2 with label maps; 64 x 60 x 6 voxels; 2 x 2 x 6 mm" in result.stdout
     assert "label values: 1 in 2, 4 in 2 scans" in result.stdout
@@ -192,7 +207,7 @@ def test_the_doctor_takes_a_channel_and_names_folds_that_do_not_fit(run_python, 
         for channel in (0, 1):
             save(tmp_path / "scans" / f"case_{number}_000{channel}.nii.gz", scan(number)[0])
         save(tmp_path / "scans" / f"case_{number}_seg.nii.gz", scan(number)[1])
-    command = ["-m", "common.cli", "doctor", tmp_path / "scans", "--channel", "1"]
+    command = ["-m", "common.tools.cli", "doctor", tmp_path / "scans", "--channel", "1"]
     result = run_python(*command, check=False)
     assert f"{tmp_path / 'scans'}: 2 scans, 2 with label maps" in result.stdout
     assert result.returncode == 1 and "wrong: folds must be 2 to the number of subjects (2), got 5" in result.stdout
@@ -200,6 +215,6 @@ def test_the_doctor_takes_a_channel_and_names_folds_that_do_not_fit(run_python, 
 
 @pytest.mark.parametrize(("options", "shown"), [("[]", True), ("['--quiet']", False)])
 def test_quiet_shows_no_progress_bars(options, shown, run_python):
-    code = f"from common.cli import app; app({options} + ['where'], standalone_mode=False)"
+    code = f"from common.tools.cli import app; app({options} + ['where'], standalone_mode=False)"
     bar = "from tqdm import tqdm; list(tqdm([1], desc='reading scans'))"
     assert ("reading scans" in run_python("-c", f"{code}; {bar}").stdout) == shown

@@ -235,7 +235,7 @@ def test_workers_of_the_preparation_end_with_the_training(training, tmp_path):
 def test_trainings_of_a_cross_validation_end_with_it(dataset, tmp_path):
     settings = {**SMALL_TRAINING["adnet"], "max_epochs": 500, "episodes_per_epoch": 10}
     overrides = [part for name, value in settings.items() for part in ("--override", f"{name}={value}")]
-    command = ["-m", "common.cli", "crossval", "--bundle", ROOT / "adnet", "--dataset", "tiny", "--data", dataset]
+    command = ["-m", "common.tools.cli", "crossval", "--bundle", ROOT / "adnet", "--dataset", "tiny", "--data", dataset]
     running = Program([*command, "--output", tmp_path / "out", *overrides], tmp_path)
     logs = "out/work/*/train.log"
     status, line = running.stop(

@@ -10,9 +10,9 @@ from monai.bundle import ConfigParser, run
 from typer.testing import CliRunner
 
 from common.allowed import ALLOWED
-from common.cli import app
 from common.errors import InputError
 from common.settings import check_settings
+from common.tools.cli import app
 from common.workflow import bundle_workflow, check_configuration
 from tests.bundles.config_rules import PLUMBING, parse, walk
 

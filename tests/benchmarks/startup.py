@@ -14,7 +14,7 @@ COMMANDS = {
     "import torch": ["-c", "import torch"],
     "import monai": ["-c", "import monai"],
     "import common": ["-c", "import common"],
-    "fewshot --help": ["-m", "common.cli", "--help"],
+    "fewshot --help": ["-m", "common.tools.cli", "--help"],
     "import monai.bundle": ["-c", "import monai.bundle"],
     "monai.bundle run, nothing to do": ["-m", "monai.bundle", *NOTHING],
 }

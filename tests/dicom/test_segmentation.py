@@ -221,7 +221,7 @@ def test_transform_writes_the_prediction_beside_its_kind(plain, tmp_path, bundle
 
 def test_the_verb(plain, tmp_path, run_python, bundle_root):
     label = save_label(tmp_path / "label.nii.gz", plain, organs())
-    run = ("-m", "common.cli", "dicom-seg", "--series", plain, "--label", label)
+    run = ("-m", "common.tools.cli", "dicom-seg", "--series", plain, "--label", label)
     run_python(*run, "--output", tmp_path / "a.dcm", "--names", "4=left kidney", "--bundle", bundle_root("adnet"))
     segmentation = dcmread(tmp_path / "a.dcm")
     assert [segment.SegmentLabel for segment in segmentation.SegmentSequence] == ["left kidney"]

@@ -41,4 +41,4 @@ def train_and_package(bundle, folder, run_python, dataset):
 def package(source, folder, run_python, overlays, *arguments):
     """Run `fewshot package`."""
     weights = ("--checkpoint", folder / "models" / "model.pt", "--config", ",".join(overlays))
-    return run_python("-m", "common.cli", "package", source, *weights, "--output", folder / "dist", *arguments)
+    return run_python("-m", "common.tools.cli", "package", source, *weights, "--output", folder / "dist", *arguments)

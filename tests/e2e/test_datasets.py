@@ -11,7 +11,7 @@ import yaml
 from monai.bundle import run
 from typer.testing import CliRunner
 
-from common.cli import app
+from common.tools.cli import app
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL_TRAINING, save, scan
 

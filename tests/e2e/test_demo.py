@@ -47,7 +47,7 @@ def type_what_it_says(output, folder):
 def check(run_python, tmp_path):
     def run(bundle, promises, *options):
         arguments = ("--bundle", f"bundles/{bundle}", "--output-dir", tmp_path, *options)
-        output = run_python("-m", "common.demo", *arguments, timeout=1800).stdout
+        output = run_python("-m", "common.tools.demo", *arguments, timeout=1800).stdout
         scores = {
             name: summarise(json.loads((tmp_path / name / "cases.json").read_text()))
             for name in ("untrained", "trained")

@@ -13,8 +13,8 @@ from fire import Fire
 from monai.bundle import run
 from typer.testing import CliRunner
 
-from common.cli import app
 from common.literals import literal
+from common.tools.cli import app
 from common.workflow import bundle_workflow
 from tests.conftest import forget_scripts
 from tests.dicom.writer import values, write_series

@@ -13,7 +13,7 @@ from monai.transforms import LoadImage
 from common.dicom import write_segmentation
 from common.errors import guard
 from common.files import WriteError, write_state
-from common.packaging.package import package
+from common.tools.packaging.package import package
 from common.workflow import bundle_workflow
 from tests.conftest import forget_scripts
 from tests.dicom.writer import SHAPE, values, write_series

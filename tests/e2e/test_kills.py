@@ -11,8 +11,8 @@ import torch
 
 from common.errors import InputError
 from common.evaluation import crossval
-from common.evaluation.results import read_results
-from common.evaluation.runs import Study, list_runs
+from common.tools.crossval.results import read_results
+from common.tools.crossval.runs import Study, list_runs
 from common.workflow import bundle_workflow
 from tests.durability import finish, kill_at_moment, kill_at_random
 from tests.e2e.tiny import SMALL_TRAINING

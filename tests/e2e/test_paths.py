@@ -14,10 +14,10 @@ import yaml
 from monai.bundle import run
 from typer.testing import CliRunner
 
-from common.cli import app
-from common.evaluation.crossval import execute
-from common.evaluation.runs import Study, list_runs
 from common.literals import literal
+from common.tools.cli import app
+from common.tools.crossval.execution import execute
+from common.tools.crossval.runs import Study, list_runs
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan
 

@@ -46,7 +46,7 @@ def typed(tmp_path, run_python, dataset):
             line = line.replace(f" {place}", f" {tmp_path}{place}")
         words = shlex.split(line)
         added = next((words for start, words in ADDED.items() if line.startswith(start)), [])
-        program = ["-m", "common.cli", *words[1:]] if words[0] == "fewshot" else words[1:]
+        program = ["-m", "common.tools.cli", *words[1:]] if words[0] == "fewshot" else words[1:]
         printed = run_python(*program, *added, cwd=tmp_path).stdout
         assert "Traceback" not in printed
         return printed

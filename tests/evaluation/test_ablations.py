@@ -11,18 +11,18 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from common.cli import app
-from common.data.adapters import CHALLENGES
 from common.errors import InputError
-from common.evaluation.ablations import ablation_overlays
-from common.evaluation.differences import differences
-from common.evaluation.published import has_figures, is_paper_configuration, published
-from common.evaluation.runs import list_runs
+from common.tools.challenges import CHALLENGES
+from common.tools.cli import app
+from common.tools.crossval.ablations import ablation_overlays
+from common.tools.crossval.differences import differences
+from common.tools.crossval.published import has_figures, is_paper_configuration, published
+from common.tools.crossval.runs import list_runs
 from common.workflow import has_config
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = ROOT / "bundles"
-METHODS = yaml.safe_load((ROOT / "common/evaluation/published.yaml").read_text())["methods"]
+METHODS = yaml.safe_load((ROOT / "common/tools/crossval/published.yaml").read_text())["methods"]
 KNOWN = {
     ("adnet", "loss"): ["loss_no_alignment", "loss_no_threshold", "loss_query_only"],
     ("adnet", "rho"): ["rho_500", "rho_1000", "rho_1500", "rho_2000"],

@@ -10,11 +10,11 @@ import torch
 from monai.data import MetaTensor
 
 from common.errors import InputError
-from common.evaluation.analyses import analyse
-from common.evaluation.crossval import execute
 from common.evaluation.misalignment import _pair_scores
-from common.evaluation.runs import Study, list_runs
 from common.inferers import FewShotInferer
+from common.tools.crossval.analyses import analyse
+from common.tools.crossval.execution import execute
+from common.tools.crossval.runs import Study, list_runs
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL_TRAINING
 
@@ -87,7 +87,7 @@ def test_the_command_draws_all_runs_and_measures_each_once(dataset, tmp_path, mo
     study = Study(ROOT / "bundles" / bundle, str(dataset), tmp_path, ["ep2"])
     for run in list_runs(study.bundle, "tiny", [0, 1], overrides={**SMALL_TRAINING[bundle], **SHORT}):
         execute(study, run)
-    command = [sys.executable, "-m", "common.cli", "analyse", analysis, str(tmp_path), "--data", str(dataset)]
+    command = [sys.executable, "-m", "common.tools.cli", "analyse", analysis, str(tmp_path), "--data", str(dataset)]
     subprocess.run(command, cwd=ROOT, check=True)
     written = sorted(tmp_path.glob(f"work/*/evaluate_{analysis}/{analysis}.json"))
     times = [path.stat().st_mtime_ns for path in written]

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from common.errors import InputError
-from common.evaluation.comparison import format_results
-from common.evaluation.grid import Grid, as_latex, as_markdown, as_text, render
+from common.tools.crossval.comparison import format_results
+from common.tools.crossval.grid import Grid, as_latex, as_markdown, as_text, render
 
 
 def cells(line):

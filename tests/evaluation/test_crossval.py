@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from common.evaluation.crossval import _measure_intensities, execute
-from common.evaluation.engines import run_locally, run_on_ray
-from common.evaluation.provenance import provenance
-from common.evaluation.runs import Run, Study, list_runs, needs_statistics, run_settings
+from common.tools.crossval.engines import run_locally, run_on_ray
+from common.tools.crossval.execution import _measure_intensities, execute
+from common.tools.crossval.provenance import provenance
+from common.tools.crossval.runs import Run, Study, list_runs, needs_statistics, run_settings
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -194,7 +194,7 @@ def test_a_failing_run_is_named_and_the_others_are_executed(study):
 def test_a_killed_driver_loses_nothing(reference, dataset, tmp_path):
     options = [part for key, value in SHORT.items() for part in ("--override", f"{key}={json.dumps(value)}")]
     arguments = ["--bundle", BUNDLE, "--dataset", "tiny", "--data", dataset, "--folds", "0,1", *options]
-    command = [sys.executable, "-m", "common.cli", "crossval", *arguments, "--output", tmp_path / "killed"]
+    command = [sys.executable, "-m", "common.tools.cli", "crossval", *arguments, "--output", tmp_path / "killed"]
     driver = subprocess.Popen([str(part) for part in command], cwd=ROOT, stdout=subprocess.DEVNULL)
     second = tmp_path / "killed/work/adnet-tiny-s1-f1-r0/models"
     end = time.monotonic() + 120
@@ -216,13 +216,23 @@ def test_a_killed_driver_loses_nothing(reference, dataset, tmp_path):
 def test_slurm_tasks_execute_the_list(study, dataset, tmp_path):
     options = [part for key, value in SHORT.items() for part in ("--override", f"{key}={json.dumps(value)}")]
     arguments = ["--bundle", BUNDLE, "--dataset", "tiny", "--data", dataset, "--folds", "0-1", *options]
-    command = [sys.executable, "-m", "common.cli", "crossval", *arguments, "--output", tmp_path, "--engine", "slurm"]
+    command = [
+        sys.executable,
+        "-m",
+        "common.tools.cli",
+        "crossval",
+        *arguments,
+        "--output",
+        tmp_path,
+        "--engine",
+        "slurm",
+    ]
     subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
     script = tmp_path / "crossval.sbatch"
     assert "#SBATCH --array=0-1\n" in script.read_text()
     (tmp_path / "bin").mkdir()
     fewshot = tmp_path / "bin/fewshot"
-    fewshot.write_text(f'#!/bin/sh\nexec {sys.executable} -m common.cli "$@"\n')
+    fewshot.write_text(f'#!/bin/sh\nexec {sys.executable} -m common.tools.cli "$@"\n')
     fewshot.chmod(0o755)
     environment = {**os.environ, "PATH": f"{fewshot.parent}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "1"}
     subprocess.run(["bash", script], cwd=ROOT, env=environment, check=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from common.evaluation.differences import differences, episodes
-from common.evaluation.page import BEGIN, END, write_results_page
-from common.evaluation.results import by_entry, read_results
-from common.evaluation.runs import Run
-from common.evaluation.statistics import summarise_entry
+from common.tools.crossval.differences import differences, episodes
+from common.tools.crossval.page import BEGIN, END, write_results_page
+from common.tools.crossval.results import by_entry, read_results
+from common.tools.crossval.runs import Run
+from common.tools.crossval.statistics import summarise_entry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLES = REPOSITORY / "bundles"

@@ -4,7 +4,7 @@ from statistics import fmean
 
 import pytest
 
-from common.evaluation.published import (
+from common.tools.crossval.published import (
     all_figures,
     is_paper_configuration,
     method_name,
@@ -12,7 +12,7 @@ from common.evaluation.published import (
     published_organs,
     scale_overlays,
 )
-from common.evaluation.runs import Run
+from common.tools.crossval.runs import Run
 
 ABDOMEN = ["left kidney", "right kidney", "spleen", "liver"]
 HEART = ["LV-BP", "LV-MYO", "RV"]

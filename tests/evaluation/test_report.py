@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from common.errors import InputError
-from common.evaluation.report import pictures, write_report
-from common.evaluation.report.report import data_folders
+from common.tools.crossval.report import pictures, write_report
+from common.tools.crossval.report.report import data_folders
 from tests.evaluation import chromium
 
 ROOT = Path(__file__).parents[2]
@@ -231,7 +231,7 @@ def contrast(first, second):
 
 
 def test_contrast_in_light_and_dark():
-    style = (ROOT / "common/evaluation/report/page.css").read_text()
+    style = (ROOT / "common/tools/crossval/report/page.css").read_text()
     blocks = [dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)]
     assert len(blocks) == 2
     for colours in blocks:

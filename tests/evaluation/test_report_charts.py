@@ -4,7 +4,7 @@ import math
 import re
 from xml.etree import ElementTree
 
-from common.evaluation.report.charts import Box, Curve, box_plot, curves
+from common.tools.crossval.report.charts import Box, Curve, box_plot, curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from common.evaluation.crossval import execute
-from common.evaluation.report import write_report
-from common.evaluation.report.pictures import choose_cases
-from common.evaluation.results import read_results
-from common.evaluation.runs import Study, list_runs
+from common.tools.crossval.execution import execute
+from common.tools.crossval.report import write_report
+from common.tools.crossval.report.gallery import choose_cases
+from common.tools.crossval.results import read_results
+from common.tools.crossval.runs import Study, list_runs
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]

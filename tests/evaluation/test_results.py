@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.errors import InputError
-from common.evaluation.results import read_result, read_results
+from common.tools.crossval.results import read_result, read_results
 
 
 def edit(path, change):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from common.evaluation.published import all_figures
-from common.evaluation.results import read_results
-from common.evaluation.statistics import band, is_part, score, summarise_entry, wilcoxon
+from common.tools.crossval.published import all_figures
+from common.tools.crossval.results import read_results
+from common.tools.crossval.statistics import band, is_part, score, summarise_entry, wilcoxon
 
 
 def test_mean_over_cases_then_runs_then_organs(tmp_path, write_run):

@@ -41,7 +41,7 @@ def test_the_guides_commands_run_in_order(folder, monai_label_python, dataset):
     steps = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     (folder / "bin").mkdir()
     fewshot = folder / "bin/fewshot"
-    fewshot.write_text(f'#!/bin/sh\nPYTHONPATH={BUNDLES.parent} exec {sys.executable} -m common.cli "$@"\n')
+    fewshot.write_text(f'#!/bin/sh\nPYTHONPATH={BUNDLES.parent} exec {sys.executable} -m common.tools.cli "$@"\n')
     fewshot.chmod(0o755)
     path = f"{fewshot.parent}:{monai_label_python.parent}:/usr/bin:/bin"
     environment = {"PATH": path, "HOME": str(folder), "TMPDIR": str(folder), "MONAI_LABEL_SESSIONS": "false"}

@@ -18,7 +18,7 @@ from monai.inferers import sliding_window_inference
 
 from common.errors import InputError
 from common.networks import load_network
-from common.packaging.freeze import freeze
+from common.tools.packaging.freeze import freeze
 from common.training_record import attach_record
 from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_3D, save, scan
@@ -264,7 +264,7 @@ def test_the_documented_commands_run(bundle, dataset, run_python, tmp_path):
     answers = []
     for command in commands:
         program, *arguments = shlex.split(command)
-        run_python(*(["-m", "common.cli"] if program == "fewshot" else []), *arguments, cwd=tmp_path)
+        run_python(*(["-m", "common.tools.cli"] if program == "fewshot" else []), *arguments, cwd=tmp_path)
         for path in tmp_path.glob("*/patient_b_seg.nii.gz"):
             stored = nib.load(path)
             answers.append((stored.affine, stored.get_fdata()))

@@ -22,7 +22,7 @@ def test_the_guides_commands_run_in_order(packaged, tmp_path):
     shutil.copy(source / "bundles/adnet/configs/tiny.yaml", tmp_path / "bundles/adnet/configs/quick.yaml")
     shutil.copy(source / "models/model.pt", tmp_path / "model.pt")
     (tmp_path / "bin").mkdir()
-    for name, arguments in {"fewshot": "-m common.cli", "python": ""}.items():
+    for name, arguments in {"fewshot": "-m common.tools.cli", "python": ""}.items():
         program = tmp_path / "bin" / name
         program.write_text(f'#!/bin/sh\nPYTHONPATH={BUNDLES.parent} exec {sys.executable} {arguments} "$@"\n')
         program.chmod(0o755)

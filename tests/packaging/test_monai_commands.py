@@ -13,8 +13,8 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from common.evaluation.results import read_result
 from common.networks import load_network
+from common.tools.crossval.results import read_result
 from common.workflow import bundle_workflow
 from tests.bundles.networks import episode
 from tests.e2e.tiny import SMALL, SMALL_3D, SMALL_TRAINING

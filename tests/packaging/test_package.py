@@ -16,8 +16,8 @@ import yaml
 
 import common
 from common.errors import InputError
-from common.packaging.package import package as write_package
-from common.packaging.package import package_all
+from common.tools.packaging.package import package as write_package
+from common.tools.packaging.package import package_all
 from common.training_record import read_record
 from tests.e2e.packaged import BUNDLES, TRAINED_WITH, copy_with_tiny_overlay
 from tests.e2e.packaged import package as run_package
@@ -198,7 +198,7 @@ def test_what_cannot_be_packaged_is_refused_and_leaves_nothing(adnet, run_python
     shutil.copytree(adnet.parents[1] / "models", tmp_path / "models")
     spoil(source)
     arguments = ("--checkpoint", tmp_path / "models/model.pt", "--config", "tiny", "--output", tmp_path / "dist")
-    result = run_python("-m", "common.cli", "package", source, *arguments, check=False)
+    result = run_python("-m", "common.tools.cli", "package", source, *arguments, check=False)
     assert result.returncode == 1 and message in result.stdout.splitlines()[-1], result.stdout[-2000:]
     assert list((tmp_path / "dist").iterdir()) == []
 

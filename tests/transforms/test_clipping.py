@@ -6,9 +6,9 @@ import pytest
 import torch
 from nibabel.nifti1 import Nifti1Header
 
-from common.data.adapters import prepare
 from common.data.clipped import CLIPPED, clipped_percentile, mark_clipped
 from common.data.reading import read_scan
+from common.tools.challenges import prepare
 from common.transforms import ScanPreprocessing
 from tests.data.adapters.raw import write_chaos
 

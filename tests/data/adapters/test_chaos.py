@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from common.data import label_names, load_datalist
-from common.data.adapters import DamagedInputError, prepare
+from common.tools.challenges import DamagedInputError, prepare
 from tests.data.adapters.raw import grid, image_at, label_at, read, uniform, world, write_chaos
 
 VALUES = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from common.cli import app
 from common.data import load_datalist
-from common.data.adapters import prepare
 from common.errors import InputError
+from common.tools.challenges import prepare
+from common.tools.cli import app
 from tests.durability import count_moments, finish, kill_at_moment, kill_when, kills_at_random
 
 
@@ -137,14 +137,14 @@ def test_killed_twice_and_work_is_kept(case, monkeypatch):
     case.reset()
     killed_before_the_exchange(case.command)
     killed_before_the_exchange(case.command)
-    monkeypatch.setattr("common.data.adapters.jobs.write_scan", None)
+    monkeypatch.setattr("common.tools.challenges.jobs.write_scan", None)
     case.check()
 
 
 def test_two_at_once_are_refused(case):
     case.reset()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("common.data.adapters.preparation.run_jobs", lambda *_: case.command())
+        patch.setattr("common.tools.challenges.preparation.run_jobs", lambda *_: case.command())
         with pytest.raises(InputError, match=r"out: another process is preparing it"):
             case.command()
     case.check()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from common.cli import app
 from common.data import label_names, load_datalist
-from common.data.adapters import prepare
 from common.errors import InputError
+from common.tools.challenges import prepare
+from common.tools.cli import app
 
 
 def save(path: Path, seed: int) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from common.data import label_names, load_datalist, split
-from common.data.adapters import DamagedInputError, prepare
 from common.errors import InputError
+from common.tools.challenges import DamagedInputError, prepare
 from tests.data.adapters.raw import SABS_VALUES, grid, image_at, label_at, read, save_nifti, uniform, world
 from tests.dicom.writer import values, write_series
 

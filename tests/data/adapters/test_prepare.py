@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from common.data.adapters import DamagedInputError, prepare, write
 from common.errors import InputError
+from common.tools.challenges import DamagedInputError, prepare, write
 from tests.data.adapters.raw import SABS_VALUES, grid, image_at, label_at, save_nifti, world
 
 SHAPE = (64, 48, 10)
@@ -79,7 +79,9 @@ def test_fault_keeps_the_work_but_not_the_output(tree, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
     (tree / "img0002.nii.gz").write_bytes(whole)
     written = []
-    monkeypatch.setattr("common.data.adapters.jobs.write_scan", lambda *a: written.append(a[1]) or write.write_scan(*a))
+    monkeypatch.setattr(
+        "common.tools.challenges.jobs.write_scan", lambda *a: written.append(a[1]) or write.write_scan(*a)
+    )
     assert len(quiet(tree, tmp_path / "out").prepared) == 3
     assert written == ["sabs_0002"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]

@@ -5,7 +5,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from common.data.adapters.preprocess import (
+from common.errors import InputError
+from common.tools.challenges.preprocess import (
     as_stored,
     clip_top,
     prepare_mr,
@@ -15,7 +16,6 @@ from common.data.adapters.preprocess import (
     resample_size,
     spacing_of,
 )
-from common.errors import InputError
 
 
 def volume(array, spacing=(1.0, 1.0, 1.0), dtype=torch.float32):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from common.data import load_datalist, select_subjects
-from common.data.adapters import DamagedInputError, prepare
+from common.tools.challenges import DamagedInputError, prepare
 from tests.data.adapters.raw import read
 from tests.dicom.writer import write_series
 

@@ -1,5 +1,0 @@
-"""``python -m common.cli`` is ``fewshot``."""
-
-from . import main
-
-main()

@@ -1,0 +1,99 @@
+"""``fewshot``: each verb builds and runs a bundle's configuration or calls one function of ``common``.
+
+Heavy packages are loaded inside the verbs, so that ``fewshot --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ...errors import DEBUG, guard
+from . import doctor, files, methods, studies, training
+from .quiet import keep_quiet
+
+_GENERAL = ("--debug", "--verbose", "--quiet")
+_GROUPS = {
+    "Segment": ["segment", "freeze", "dicom-seg"],
+    "Train": ["train", "doctor", "supervoxels", "statistics", "prepare"],
+    "Study": ["evaluate", "crossval", "table", "analyse", "report"],
+    "Ship": ["package", "where"],
+}
+
+
+class _Verbs(TyperGroup):
+    """Verbs in groups, behind which the general options may stand as well."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Move the general options in front of the verb."""
+        general = [part for part in dict.fromkeys(args) if part in _GENERAL]
+        return super().parse_args(ctx, general + [part for part in args if part not in _GENERAL])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs by what a person wants."""
+        for title, names in _GROUPS.items():
+            with formatter.section(title):
+                found = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in found if command])
+
+
+def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
+    """Let a verb, the loading of packages included, end with one line when something goes wrong."""
+
+    @wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> None:
+        guard(verb, *args, **kwargs)
+
+    return run
+
+
+app = typer.Typer(
+    cls=_Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+_verbs: dict[str, Callable[..., None]] = {
+    "train": training.train,
+    "evaluate": methods.evaluate,
+    "segment": methods.segment,
+    "statistics": methods.statistics,
+    "where": methods.where,
+    "doctor": doctor.doctor,
+    "crossval": studies.crossval,
+    "table": studies.table,
+    "analyse": studies.analyse_runs,
+    "prepare": files.prepare_data,
+    "report": studies.report,
+    "package": files.package_bundles,
+    "freeze": files.freeze_organ,
+    "dicom-seg": files.dicom_seg,
+}
+for _name, _verb in _verbs.items():
+    app.command(_name)(_guarded(_verb))
+supervoxels_app = typer.Typer(no_args_is_help=True, help="Supervoxels, the pseudo-labels of training.")
+supervoxels_app.command("preview")(_guarded(methods.preview))
+app.add_typer(supervoxels_app, name="supervoxels")
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what goes wrong.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what other libraries log and warn of.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")] = False,
+) -> None:
+    """Few-shot medical image segmentation bundles."""
+    if debug:
+        os.environ[DEBUG] = "1"
+    if quiet:
+        os.environ["TQDM_DISABLE"] = "1"  # also of the processes that a verb starts
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if "--verbose" not in sys.argv:  # before anything is loaded
+        keep_quiet()
+    app()

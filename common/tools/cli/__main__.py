@@ -1,0 +1,5 @@
+"""``python -m common.tools.cli`` is ``fewshot``."""
+
+from . import main
+
+main()

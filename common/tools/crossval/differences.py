@@ -1,0 +1,84 @@
+"""In what a run's configuration differs from the paper's, read from the bundle's YAML files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...workflow import has_config, merged_config
+from .published import scale_overlays
+from .runs import Run
+
+# Settings that shape no weight and no score.
+_NEUTRAL = {
+    "dataset_dir", "challenge", "fold", "seed", "val_interval", "save_interval", "cache_dir", "ckpt_dir", "output_dir",
+    "num_workers", "distances", "protocols", "episodes_per_epoch", "max_epochs", "checkpoint",
+    "intensity_mean", "intensity_std",
+}  # fmt: skip
+
+_INIT = {"coco": "MS-COCO weights", "imagenet": "ImageNet weights", "none": "random weights"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting: its value in the paper's configuration and in ours."""
+
+    name: str
+    paper: str
+    ours: str
+
+
+def differences(run: Run, bundles: Path) -> list[Difference]:
+    """List the settings in which a run differs from the paper's configuration of its method.
+
+    The paper's configuration is train.yaml, whose values are the papers', with the overlays that make the method, that
+    of the dataset, where there is one, and paper.yaml.
+
+    Args:
+        run: names bundle, overlays and overrides.
+        bundles: folder of the bundles.
+
+    Raises:
+        InputError: a configuration is not there.
+    """
+    folder = bundles / run.bundle
+    paper_names = ["train", *(name for name in (run.dataset, "paper") if has_config(folder, name))]
+    paper_names += [name for name in run.configs[1:] if name not in scale_overlays(run)]
+    paper, ours = _merged(folder, paper_names), _merged(folder, run.configs) | run.overrides
+    changes = [
+        Difference(name, _show(name, paper.get(name)), _show(name, ours.get(name)))
+        for name in dict.fromkeys([*paper, *ours])
+        if name not in _NEUTRAL and paper.get(name) != ours.get(name)
+    ]
+    counts = _episodes(paper), _episodes(ours)
+    if counts[0] != counts[1]:
+        changes.append(Difference("episodes", *counts))
+    return changes
+
+
+def episodes(run: Run, bundles: Path) -> str:
+    """Return the number of episodes that a run trains on."""
+    return _episodes(_merged(bundles / run.bundle, run.configs) | run.overrides)
+
+
+def _merged(bundle: Path, names: list[str]) -> dict[str, Any]:
+    """Merge configurations and leave out groups of objects, ``train`` and ``validate``."""
+    merged = merged_config(bundle, names)
+    values = {name: value for name, value in merged.items() if not name.startswith("overlays")}
+    return {name: value for name, value in values.items() if not isinstance(value, dict) or "_target_" in value}
+
+
+def _episodes(config: dict[str, Any]) -> str:
+    each, epochs = config.get("episodes_per_epoch"), config.get("max_epochs")
+    return str(each * epochs) if isinstance(each, int) and isinstance(epochs, int) else "unknown"
+
+
+def _show(name: str, value: Any) -> str:
+    """Write a value in short: objects by their class."""
+    if isinstance(value, dict):
+        return str(value["_target_"]).rsplit(".", 1)[-1] if "_target_" in value else "..."
+    if isinstance(value, list):
+        return "[" + ", ".join(_show(name, item) for item in value) + "]"
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return _INIT.get(text, text) if name == "init" else text

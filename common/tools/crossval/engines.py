@@ -1,0 +1,115 @@
+"""Where the runs of a cross-validation are executed: on this machine, on a Ray cluster, or as a SLURM array."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ...errors import InputError
+from ...files import write_text
+from ...stopping import MERCY, end_processes
+from .execution import execute
+from .runs import Run, Study
+
+
+def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
+    """Execute runs on this machine, each in processes of its own.
+
+    Args:
+        study: what the runs share.
+        runs: those with a result file are skipped.
+        jobs: runs at the same time; they share the cores.
+
+    Returns:
+        The result files, in the order of the runs.
+
+    Raises:
+        InputError: runs failed; the others were executed all the same.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(execute, study, run) for run in runs]
+        try:
+            for _ in tqdm(as_completed(futures), total=len(futures), desc="runs", disable=None):
+                pass
+        except BaseException:  # Ctrl-C: runs that have not begun do not, those that have write a checkpoint
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_processes()
+            raise
+    failed = [str(error) for future in futures if (error := future.exception()) is not None]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {_each_once(failed)}")
+    return [future.result() for future in futures]
+
+
+def run_on_ray(
+    study: Study, runs: Sequence[Run], address: str | None = None, cpus: int = 1, gpus: int | None = None
+) -> list[Path]:
+    """Execute runs on the nodes of a Ray cluster, which share the file system.
+
+    Args:
+        study: what the runs share; its folders by the same path on all nodes.
+        runs: those with a result file are skipped.
+        address: of the cluster; None takes the one in RAY_ADDRESS, or starts one on this machine.
+        cpus: cores per run.
+        gpus: GPUs per run; None takes one for each process of a run where the cluster has any.
+
+    Returns:
+        The result files, in the order of the runs.
+
+    Raises:
+        InputError: Ray is not installed, or runs failed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError('engine ray needs Ray: pip install "fewshot-bundles[ray]"') from error
+    ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+    if gpus is None:
+        gpus = study.processes if ray.cluster_resources().get("GPU", 0) else 0
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=1)(execute)
+    tasks = [remote.remote(study, run) for run in runs]
+    results, failed = [], []
+    for task in tqdm(tasks, desc="runs", disable=None):
+        try:
+            results.append(ray.get(task))
+        except ray.exceptions.RayTaskError as error:
+            failed.append(str(error.cause))
+        except KeyboardInterrupt:
+            for other in tasks:
+                ray.cancel(other)
+            ray.wait(tasks, num_returns=len(tasks), timeout=MERCY)
+            raise
+    if failed:
+        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {_each_once(failed)}")
+    return results
+
+
+def _each_once(faults: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(faults))
+
+
+def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int = 1) -> Path:
+    """Write a SLURM array script whose task i executes run i.
+
+    Args:
+        output: folder for ``crossval.sbatch`` and the tasks' logs.
+        arguments: of ``fewshot crossval``, without the engine.
+        number: of runs.
+        gpus: per task.
+    """
+    script = output / "crossval.sbatch"
+    lines = [
+        "#!/bin/bash",
+        f"#SBATCH --array=0-{number - 1}",
+        f"#SBATCH --gres=gpu:{gpus}" if gpus else "#SBATCH --cpus-per-task=4",
+        f"#SBATCH --output={output.absolute()}/slurm-%A_%a.log",
+        f"fewshot crossval {shlex.join(arguments)} --task $SLURM_ARRAY_TASK_ID",
+    ]
+    write_text(script, "\n".join(lines) + "\n")
+    return script

@@ -1,0 +1,262 @@
+"""Cross-validation: each run is trained and evaluated by the bundle's own configurations and kept as one file.
+
+A run is two commands of MONAI's bundle runner. Whatever ends the driver loses nothing: finished runs have their files,
+and an unfinished one continues from its last checkpoint. A result belongs to its scans, configuration and code; what
+was made from others is refused by name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ...checkpoints import read_checkpoint, read_weights
+from ...errors import InputError, one_line
+from ...files import write_json
+from ...hashing import hash_files
+from ...literals import literal
+from ...resuming import FINAL, checkpoints_in
+from ...stopping import run_process
+from ...workflow import config_file, merged_config
+from .provenance import differing, provenance
+from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
+
+logger = logging.getLogger(__name__)
+
+_UNTRAINED: dict[str, Any] = {"iteration": [], "loss": [], "threshold": None}
+_PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
+
+
+def execute(study: Study, run: Run) -> Path:
+    """Train and evaluate one run and write its result file; at once where the file is there.
+
+    Args:
+        study: what it shares with the others.
+        run: the run.
+
+    Returns:
+        Path of the result file.
+
+    Raises:
+        InputError: training or evaluation failed; names the log. Or what is there was made from something else.
+    """
+    result = study.output / f"{run.name}.json"
+    work = study.output / "work" / run.name
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        # Children inherit the lock: who restarts a killed driver waits for a training that outlived it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made_from = provenance(study, run)
+        if result.is_file():
+            _check_same(result, study, run, made_from)
+            return result
+        _check_same(work / "run.json", study, run, made_from)
+        if needs_statistics(study, run) and _read_note(work / STATISTICS_FILE) is None:
+            _measure_intensities(study, run, work)
+        settings = run_settings(study, run, work)
+        trained = work / "trained.json"
+        if run.untrained:
+            write_json(trained, {"train_seconds": 0.0, "resumed": False})
+        elif _read_note(trained) is None or not _is_readable(work / "models" / FINAL):
+            resume = any(_is_readable(path) for path in checkpoints_in(work / "models"))
+            beginning = {**_of_training(study, run, settings), "resume": resume, "restart": not resume}
+            seconds = _call(study, run, "train", beginning, lock=(lock.fileno(),))
+            write_json(trained, {"train_seconds": seconds, "resumed": resume})
+        scored = {**settings, "protocols": study.protocols}
+        seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
+        intensities = {key: settings[key] for key in ("intensity_mean", "intensity_std") if key in settings}
+        content = {
+            "run": asdict(run),
+            "cases": json.loads((work / "eval" / "cases.json").read_text()),
+            "manifest": {
+                **_manifest(study),
+                **made_from,
+                **json.loads(trained.read_text()),
+                "evaluate_seconds": seconds,
+                **intensities,
+            },
+            "training": _UNTRAINED if run.untrained else _training(work),
+        }
+        write_json(result, content)
+    return result
+
+
+def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
+    """Evaluate a trained run with an overlay on evaluate.yaml; at once where that has been done from the same.
+
+    Args:
+        study: folders.
+        run: the run, whose weights lie in its folder.
+        overlay: name of the configuration.
+        file: that it writes into its output folder.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        InputError: the evaluation failed; names the log. Or the run was made on other scans.
+    """
+    work = study.output / "work" / run.name
+    path, note = work / overlay / file, work / overlay / "made_from.json"
+    made_from = {**provenance(study, run), "weights_sha256": hash_files(work / "models" / FINAL).hex()}
+    result = (_read_note(study.output / f"{run.name}.json") or {}).get("manifest", {})
+    if result.get("data_sha256", made_from["data_sha256"]) != made_from["data_sha256"]:
+        raise InputError(
+            f"{run.name} was trained and evaluated on other scans than those in {study.data}: give its own"
+        )
+    if not path.is_file() or _read_note(note) != made_from:
+        settings = {**run_settings(study, run, work), "output_dir": literal(path.parent)}
+        _call(study, run, overlay, settings, overlays=["evaluate", overlay])
+        write_json(note, made_from)
+    return path
+
+
+def _measure_intensities(study: Study, run: Run, work: Path) -> None:
+    """Write mean and deviation of the run's training scans, as ``fewshot statistics`` prints them."""
+    overrides = _of_training(study, run, run.overrides)
+    options = {"fold": run.fold, "challenge": CHALLENGES.get(run.dataset), **overrides}
+    command = [sys.executable, "-m", "common.tools.cli", "statistics", "--bundle", str(study.bundle)]
+    command += [f"--dataset-dir={study.data}", "--config", ",".join(run.configs[1:])]
+    command += [part for key, value in options.items() for part in ("--override", f"{key}={json.dumps(value)}")]
+    answer = run_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines = dict(re.findall(r"^(intensity_\w+): (\S+)$", answer.stdout, flags=re.MULTILINE))
+    if answer.returncode != 0 or len(lines) != 2:
+        last = (answer.stdout.strip().splitlines() or ["no output"])[-1]
+        raise InputError(f"{run.name}: fewshot statistics ended with status {answer.returncode}: {last[:300]}")
+    write_json(work / STATISTICS_FILE, {name: float(value) for name, value in lines.items()})
+
+
+def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -> None:
+    """Refuse to go on from what was made from something else; note what a run is made from where nothing is there.
+
+    Raises:
+        InputError: the file is damaged, tells of another run, scans, configuration or code, or lacks a protocol.
+    """
+    if not path.is_file():
+        write_json(path, {"run": asdict(run), "manifest": made_from})
+        return
+    content = _read_note(path)
+    if content is None or not isinstance(content.get("run"), dict) or not isinstance(content.get("manifest"), dict):
+        raise InputError(f"{path} is damaged: delete it to have this run made again")
+    wanted = json.loads(json.dumps(asdict(run)))
+    others = {key: content["run"].get(key) for key in wanted if content["run"].get(key) != wanted[key]}
+    if others:
+        raise InputError(
+            f"{path} was made with {others}, now asked for { ({key: wanted[key] for key in others}) }: "
+            "delete it, or use another --output"
+        )
+    if changed := differing(content["manifest"], made_from):
+        raise InputError(
+            f"{path} was made from other {', '.join(changed)} than there is now: "
+            f"delete it{'' if 'cases' in content else f' and {path.parent}'}, or use another --output"
+        )
+    lacking = set(study.protocols) - {row["protocol"] for row in content.get("cases", [])}
+    if "cases" in content and lacking:
+        raise InputError(f"{path} lacks protocol {', '.join(sorted(lacking))}: delete it to evaluate the run again")
+
+
+def _of_training(study: Study, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that the evaluation alone has."""
+    scoring = set(merged_config(study.bundle, ["evaluate"])) - set(merged_config(study.bundle, run.configs))
+    return {name: value for name, value in settings.items() if name.split("#")[0] not in scoring}
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file of ours; None, and a line, where it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # JSON, or the text itself
+        logger.warning(f"{path} is damaged ({one_line(error)})")
+        return None
+    return content
+
+
+def _is_readable(path: Path) -> bool:
+    """Tell whether a checkpoint is whole, with a line where it is damaged."""
+    try:
+        read_checkpoint(path)
+    except FileNotFoundError:
+        return False
+    except InputError as error:
+        logger.warning(one_line(error))
+        return False
+    return True
+
+
+def _call(
+    study: Study,
+    run: Run,
+    step: str,
+    settings: dict[str, Any],
+    overlays: Sequence[str] = (),
+    lock: tuple[int, ...] = (),
+) -> float:
+    """Run MONAI's bundle runner in a process of its own and return the seconds that it took."""
+    names = [*run.configs, *overlays]
+    launch = ["-m", "monai.bundle"]
+    if step == "train" and study.processes > 1:
+        names.append("multi_gpu_train")
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={study.processes}", *launch]
+    files = str([str(config_file(study.bundle, name)) for name in names])
+    options = [part for key, value in settings.items() for part in (f"--{key}", _as_argument(value))]
+    log = study.output / "work" / run.name / f"{step}.log"
+    start = time.monotonic()
+    with log.open("a") as stream:
+        command = [sys.executable, *launch, "run", "--config_file", files, *options]
+        status = run_process(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=lock
+        ).returncode
+    if status != 0:
+        lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
+        raise InputError(f"{run.name}: {step} ended with status {status}: {lines[-1][:300]}; see {log}")
+    return round(time.monotonic() - start, 1)
+
+
+def _as_argument(value: Any) -> str:
+    return "$None" if value is None else str(value)
+
+
+def _manifest(study: Study) -> dict[str, Any]:
+    """Say where a result was made: versions, device and number of processes."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"versions": {name: _version(name) for name in _PACKAGES}, "device": device, "processes": study.processes}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        from ... import __version__
+
+        return __version__
+
+
+def _training(work: Path, points: int = 200) -> dict[str, Any]:
+    """Read the loss from TensorBoard's files, thinned, and the learned threshold where the network has one."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(work / "eval"), size_guidance={"scalars": points})
+    events.Reload()
+    loss = events.Scalars("loss") if "loss" in events.Tags()["scalars"] else []
+    threshold = read_weights(work / "models" / FINAL).get("threshold")
+    return {
+        "iteration": [event.step for event in loss],
+        "loss": [round(event.value, 5) for event in loss],
+        "threshold": None if threshold is None else round(float(threshold), 5),
+    }

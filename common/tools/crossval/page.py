@@ -1,0 +1,102 @@
+"""The page of measured results: everything between its markers is written from result files and configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from ...errors import InputError
+from ...files import write_text
+from .comparison import comparison_grids, dataset_name, label
+from .differences import Difference, differences, episodes
+from .grid import Grid, as_markdown
+from .results import Result, by_entry, read_results
+from .runs import Run
+
+BEGIN, END = "<!-- written by fewshot table: begin -->", "<!-- written by fewshot table: end -->"
+UNKNOWN = "unknown"
+_NOTES = """Dice is taken per query volume, 2 tp / (2 tp + fp + fn) over its scored slices. A run's figure for an organ
+is the mean over its query volumes; an organ's figure the mean over runs (folds and repeats), ± their population
+standard deviation; the mean column averages the organs' figures, ± the population standard deviation over these
+organs, as in ADNet's tables. "± over runs" is the deviation of the runs' mean Dice. A run is named by fold and repeat:
+f0-r1."""
+# Title, name in the manifest, divisor and form
+_COSTS = (
+    ("training", "train_seconds", 60, "{:.1f} min"),
+    ("training, processor", "train_processor_seconds", 60, "{:.1f} min"),
+    ("evaluation", "evaluate_seconds", 1, "{:.0f} s"),
+    ("memory", "peak_memory_mb", 1024, "{:.1f} GB"),
+)
+
+
+def write_results_page(results_dir: Path, page: Path, bundles: Path = Path("bundles")) -> None:
+    """Write the part of a page that comes from result files; what stands outside of its markers stays.
+
+    Args:
+        results_dir: folder of result files.
+        page: Markdown file with a begin and an end marker; made where there is none.
+        bundles: folder of the bundles, whose configurations the differences to the papers are read from.
+
+    Raises:
+        InputError: damaged results, no such configuration, or a page without markers.
+    """
+    text = page.read_text() if page.is_file() else f"# Measured results\n\n{BEGIN}\n{END}\n"
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"{page} needs one line {BEGIN!r} and, below it, one line {END!r}")
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    written = results_text(read_results(results_dir), bundles)
+    write_text(page, f"{before}{BEGIN}\n\n{written}\n{after}")
+
+
+def results_text(results: Sequence[Result], bundles: Path) -> str:
+    """Write tables, configuration differences and costs of all results, dataset by dataset, as Markdown."""
+    parts = [_NOTES]
+    datasets = sorted({result.run.dataset for result in results})
+    for dataset in datasets:
+        here = [result for result in results if result.run.dataset == dataset]
+        grids = [*comparison_grids(here), *_configuration_grids(here, bundles), _costs(here, bundles)]
+        parts += [f"## {dataset_name(dataset)}", *(as_markdown(grid) for grid in grids)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _configuration_grids(results: Sequence[Result], bundles: Path) -> list[Grid]:
+    """Say in what the configurations of the tables' lines differ from the papers'."""
+    users: dict[Difference, list[str]] = {}
+    same = []
+    for run in _trained(results):
+        changes = differences(run, bundles)
+        same += [] if changes else [label(run)]
+        for change in changes:
+            users.setdefault(change, []).append(label(run))
+    rows = [[change.name, change.paper, change.ours, "; ".join(names)] for change, names in users.items()]
+    notes = [f"As in the paper: {'; '.join(same)}."] if same else []
+    title = f"{dataset_name(results[0].run.dataset)}: configurations beside the papers'"
+    return [Grid(title, ["setting", "paper", "here", "lines of the tables"], rows, notes)] if rows or notes else []
+
+
+def _costs(results: Sequence[Result], bundles: Path) -> Grid:
+    rows = []
+    entries = list(by_entry(results).values())
+    kinds = [kind for kind in _COSTS if any(_mean(entry, kind[1]) is not None for entry in entries)]
+    for entry in entries:
+        run = entry[0].run
+        if run.untrained:
+            continue
+        means = [(_mean(entry, name), unit, text) for _, name, unit, text in kinds]
+        cells = [UNKNOWN if mean is None else text.format(mean / unit) for mean, unit, text in means]
+        seeds = sorted({result.run.seed for result in entry})
+        devices = sorted({str(result.manifest.get("device", UNKNOWN)) for result in entry})
+        rows.append([label(run), episodes(run, bundles), ", ".join(map(str, seeds)), *cells, ", ".join(devices)])
+    header = ["", "episodes", "seeds", *(title for title, *_ in kinds), "device"]
+    notes = ["Means over the runs. Elapsed time unless it says processor; other work may have shared the machine."]
+    return Grid(f"{dataset_name(results[0].run.dataset)}: cost of a run", header, rows, notes if kinds else [])
+
+
+def _trained(results: Sequence[Result]) -> list[Run]:
+    return [entry[0].run for entry in by_entry(results).values() if not entry[0].run.untrained]
+
+
+def _mean(entry: Sequence[Result], name: str) -> float | None:
+    values = [result.manifest[name] for result in entry if result.manifest.get(name) is not None]
+    return fmean(values) if values else None

@@ -1,0 +1,86 @@
+"""What a result belongs to: scans, configuration and code, each named by a hash of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...data import load_datalist
+from ...data.datalists import Item
+from ...hashing import hash_files
+from ...workflow import config_file, merged_config
+from .runs import Run, Study
+
+# Under which name a manifest keeps each hash, and what it stands for.
+KINDS = {"data_sha256": "scans or label maps", "config_sha256": "content of its configurations", "code_sha256": "code"}
+_COMMON = Path(__file__).parents[2]
+# Parts of `common` that no score depends on.
+_ASIDE = {"tools", "dicom", "monai_label.py"}
+
+
+def provenance(study: Study, run: Run) -> dict[str, str]:
+    """Return what a run's result depends on beside its settings.
+
+    Args:
+        study: bundle and dataset folder.
+        run: whose configurations count.
+
+    Returns:
+        A hash for each of ``KINDS``.
+
+    Raises:
+        InputError: no such configuration or dataset.
+    """
+    content = [merged_config(study.bundle, run.configs), run.overrides]
+    data = hashlib.sha256()
+    for item in scans(study, run):
+        for key in sorted({"image", "label"} & set(item)):
+            data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
+    return {
+        "data_sha256": data.hexdigest(),
+        "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        "code_sha256": _hash_code(study.bundle),
+    }
+
+
+def scans(study: Study, run: Run) -> list[Item]:
+    """List the scans of a run's dataset.
+
+    Raises:
+        InputError: no such dataset, or it cannot be used.
+    """
+    chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
+    return load_datalist(study.data, **chosen)
+
+
+def differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name what two results do not have in common; what neither tells does not count.
+
+    Args:
+        mine: hashes by name, among other entries of a manifest.
+        other: the same of the other result.
+
+    Returns:
+        Phrases with both hashes.
+    """
+    return [
+        f"{meaning} ({_short(mine.get(name))} and {_short(other.get(name))})"
+        for name, meaning in KINDS.items()
+        if mine.get(name) != other.get(name)
+    ]
+
+
+def _short(value: Any) -> str:
+    return "unknown" if value is None else str(value)[:8]
+
+
+def _hash_code(bundle: Path) -> str:
+    own = [path for path in _COMMON.rglob("*.py") if not _ASIDE & set(path.relative_to(_COMMON).parts)]
+    digest, bundle = hashlib.sha256(), bundle.absolute()
+    for root, paths in ((_COMMON, own), (bundle, [*bundle.glob("scripts/*.py"), config_file(bundle, "evaluate")])):
+        for path in sorted(paths):
+            digest.update(f"{path.relative_to(root).as_posix()} ".encode() + hash_files(path))
+    return digest.hexdigest()

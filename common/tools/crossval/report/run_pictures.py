@@ -1,0 +1,129 @@
+"""Pictures of one run, drawn with its weights and its bundle's own evaluation: the prediction that was scored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nibabel as nib
+import torch
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+
+from ....data.reading import file_name
+from ....supervoxels.preview import preview
+from ....workflow import bundle_workflow
+from ...case_picture import draw_overlay
+
+# Another device or number of threads rounds differently; other weights or scans differ by more.
+TOLERANCE = 0.01
+_SLICES, _PREVIEW_SLICES = 2, 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One case and organ to draw: Dice as recorded, from 0 to 1, and the PNG to write."""
+
+    protocol: str
+    case: str
+    organ: str
+    dice: float
+    path: Path
+
+
+def draw_run(
+    bundle: Path,
+    configs: Sequence[str],
+    settings: dict[str, Any],
+    pictures: Sequence[Picture],
+    supervoxels: Path | None,
+    log: Path,
+) -> dict[Path, str]:
+    """Draw pictures of one run; call it in a process of its own, since bundles share the name ``scripts``.
+
+    Args:
+        bundle: folder of the bundle.
+        configs: of the training, without ``evaluate``.
+        settings: ids and values, as the run was evaluated with.
+        pictures: what to segment and draw.
+        supervoxels: PNG of the first training scan's supervoxels to write; None: not wanted.
+        log: file for what the bundle prints.
+
+    Returns:
+        Why, for each picture that could not be drawn.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as stream:
+        for output in (1, 2):  # for good: the process ends with this call
+            os.dup2(stream.fileno(), output)
+    parser = bundle_workflow(bundle, [*configs, "evaluate"], **settings, distances=False).parser
+    reasons = _draw_supervoxels(parser, supervoxels) if supervoxels is not None else {}
+    return reasons | (_draw_cases(parser, pictures) if pictures else {})
+
+
+def _draw_supervoxels(parser: ConfigParser, path: Path) -> dict[Path, str]:
+    if parser.get_parsed_content("train#dataset#labelled"):
+        return {path: "it is trained on annotated organs, not on supervoxels"}
+    dataset = parser.get_parsed_content("train#dataset")
+    if not len(dataset):
+        return {path: "no scan is left for training"}
+    item = dataset[0]
+    image, labels = (MetaTensor(item[key], affine=item["affine"]) for key in ("image", "supervoxels"))
+    preview(image, labels, path, parser.get("supervoxel_min_size", 0), _PREVIEW_SLICES)
+    return {}
+
+
+def _draw_cases(parser: ConfigParser, pictures: Sequence[Picture]) -> dict[Path, str]:
+    wanted = {picture.case for picture in pictures}
+    queries = parser.get_parsed_content("split")["query"]
+    parser["validate#dataset#data"] = [item for item in queries if _case(item["image"]) in wanted]
+    reasons = {picture.path: f"{picture.case} is not among the fold's scans in this data" for picture in pictures}
+    if not parser["validate#dataset#data"]:
+        return reasons
+    cases, inferer, evaluator = (
+        parser.get_parsed_content(name) for name in ("cases", "validate#inferer", "validate#evaluator")
+    )
+
+    def draw(engine: Engine) -> None:
+        output: Any = engine.state.output
+        for item in output:
+            case = _case(file_name(item["image"]))
+            rows = [row for row in cases.rows if (row["protocol"], row["case"]) == (cases.protocol, case)]
+            for index, row in enumerate(rows):
+                for picture in pictures:
+                    if (picture.protocol, picture.case, picture.organ) == (row["protocol"], case, row["organ"]):
+                        reasons[picture.path] = _draw(item, index, picture, row["dice"])
+
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, draw)  # behind that of the cases
+    for protocol in dict.fromkeys(picture.protocol for picture in pictures):
+        inferer.use_protocol(protocol)
+        cases.protocol = protocol
+        evaluator.run()
+    return {path: reason for path, reason in reasons.items() if reason}
+
+
+def _draw(item: dict[str, MetaTensor], index: int, picture: Picture, dice: float) -> str:
+    """Draw the organ ``index`` of one evaluated item, or say why that would be wrong."""
+    if dice is None or abs(dice - picture.dice) > TOLERANCE:
+        return f"Dice is {dice} now and {picture.dice} in the results: these are other weights, scans or configurations"
+    image, label = item["image"], item["label"]
+    same_grid = image.shape[1:] == label.shape[1:] and torch.allclose(image.affine, label.affine, atol=1e-3)
+    with TemporaryDirectory() as folder:
+        volumes = {"prediction": item["pred"][index], "label": label[index], "image": image[0]}
+        for name, volume in volumes.items():
+            array = torch.as_tensor(volume).numpy(force=True)
+            affine = (image if name == "image" else label).affine.numpy(force=True)
+            nib.save(nib.Nifti1Image(array, affine), Path(folder) / f"{name}.nii")
+        scan, prediction, reference = (Path(folder) / f"{name}.nii" for name in ("image", "prediction", "label"))
+        source = scan if same_grid else Path(file_name(image))  # scored on the stored grid
+        draw_overlay(source, prediction, picture.path, reference, {picture.organ: 1}, _SLICES)
+    return ""
+
+
+def _case(path: str) -> str:
+    return Path(path).name.split(".nii")[0]

@@ -1,0 +1,150 @@
+"""Parts of the page: box plots, overlays, supervoxels and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..comparison import dataset_name, label
+from ..grid import Grid
+from ..published import method_name, scale_overlays
+from ..results import Result
+from .charts import Box, Curve, box_plot, curves
+from .gallery import Gallery, choose_cases, supervoxel_picture
+from .listings import entry_title, scored_rows, short_name, shown_value
+
+_TRAINING = ["run", "seed", "last iteration", "last loss", "learned threshold", "training time"]
+
+
+@dataclass
+class Part:
+    """A heading and what stands below it: charts as (title, SVG), figures, tables."""
+
+    title: str
+    charts: list[tuple[str, str]] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Grid] = field(default_factory=list)
+
+
+@dataclass
+class Figure:
+    """A picture as data URI, with its caption and its description."""
+
+    uri: str
+    caption: str
+    description: str
+
+
+def box_plots(entries: Sequence[Sequence[Result]]) -> list[Part]:
+    """Chart Dice per case: one part per dataset, setting and protocol, in it one chart per organ."""
+    places: dict[tuple[str, int], list[Sequence[Result]]] = {}
+    for entry in entries:
+        places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
+    parts = []
+    for (dataset, setting), here in sorted(places.items()):
+        here = sorted(here, key=lambda entry: entry[0].run.untrained)
+        scales = {tuple(scale_overlays(entry[0].run)) for entry in here}
+        name = label if len(scales) > 1 else method_name  # a scale that all share stands in the heading
+        scale = ", ".join(next(iter(scales))) if len(scales) == 1 else ""
+        rows = [row for entry in here for _, row in scored_rows(entry)]
+        for protocol in sorted({row["protocol"] for row in rows}):
+            title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
+            part = Part(f"{title} ({scale})" if scale else title)
+            scored = [entry for entry in here if any(row["protocol"] == protocol for _, row in scored_rows(entry))]
+            for organ in dict.fromkeys(row["organ"] for row in rows if row["protocol"] == protocol):
+                boxes = [_box(name(entry[0].run), entry, protocol, organ) for entry in scored]
+                description = f"{title}, {organ}: Dice per case; all values are in the tables of cases"
+                part.charts.append((organ, box_plot(boxes, description)))
+            parts.append(part)
+    return parts
+
+
+def overlays(
+    entries: Sequence[Sequence[Result]], results_dir: Path, gallery: Gallery
+) -> tuple[list[Part], dict[str, list[str]]]:
+    """Show the best, median and worst case per protocol and organ; also say why, for those that are not shown."""
+    parts: list[Part] = []
+    missing: dict[str, list[str]] = {}
+    for entry in _trained(entries):
+        part = Part(entry_title(entry[0].run))
+        reasons: dict[str, list[str]] = {}
+        for choice in choose_cases(entry, results_dir):
+            picture = choice.picture
+            what = f"{picture.protocol.upper()}, {picture.organ}, {choice.rank}"
+            place = f"{picture.case}, {short_name(choice.result.run)}"
+            uri = gallery.images.get(picture.path)
+            if uri is None:
+                reasons.setdefault(gallery.reasons[picture.path], []).append(f"{what} ({place})")
+                continue
+            caption = f"{what}: Dice {100 * picture.dice:.1f}. {place}"
+            seen = f"Slices of {picture.case}, above the scan, below the predicted {picture.organ} in colour"
+            part.figures.append(Figure(uri, caption, f"{seen} and the reference outlined in white"))
+        if part.figures:
+            parts.append(part)
+        for reason, names in reasons.items():
+            whole = len(reasons) == 1 and not part.figures
+            missing.setdefault(reason, []).append(part.title if whole else f"{part.title}: {'; '.join(names)}")
+    return parts, missing
+
+
+def supervoxels(
+    entries: Sequence[Sequence[Result]], results_dir: Path, gallery: Gallery
+) -> tuple[list[Figure], dict[str, list[str]]]:
+    """Show one training scan's supervoxels for each way of making them; also say why, for those not shown."""
+    users: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
+    for entry in _trained(entries):
+        path, title = supervoxel_picture(entry, results_dir), entry_title(entry[0].run)
+        uri = gallery.images.get(path)
+        if uri is not None:
+            users.setdefault(uri, []).append(title)
+        else:
+            missing.setdefault(gallery.reasons[path], []).append(title)
+    seen = "Four slices of a training scan under its supervoxels in colours, and a histogram of their sizes"
+    return [Figure(uri, "; ".join(names), seen) for uri, names in users.items()], missing
+
+
+def training(entries: Sequence[Sequence[Result]]) -> list[Part]:
+    """Chart the loss of each run and list last loss, learned threshold and time; untrained networks have none."""
+    parts = []
+    for entry in _trained(entries):
+        run = entry[0].run
+        part = Part(entry_title(run))
+        lines = [
+            Curve(short_name(result.run), result.training["iteration"], result.training["loss"])
+            for result in entry
+            if result.training.get("loss")
+        ]
+        if lines:
+            part.charts.append(("Loss", curves(lines, f"Training loss of {part.title}")))
+        part.tables.append(Grid(f"Runs of {part.title}", _TRAINING, [_training_row(result) for result in entry]))
+        parts.append(part)
+    return parts
+
+
+def _trained(entries: Sequence[Sequence[Result]]) -> list[Sequence[Result]]:
+    return [entry for entry in entries if not entry[0].run.untrained]
+
+
+def _training_row(result: Result) -> list[str]:
+    losses, steps = result.training.get("loss") or [], result.training.get("iteration") or []
+    threshold = result.training.get("threshold")
+    return [
+        short_name(result.run),
+        str(result.run.seed),
+        str(steps[-1]) if steps else "none recorded",
+        f"{losses[-1]:.4f}" if losses else "none recorded",
+        "none recorded" if threshold is None else f"{threshold:.3f}",
+        shown_value("train_seconds", result.manifest.get("train_seconds")),
+    ]
+
+
+def _box(name: str, entry: Sequence[Result], protocol: str, organ: str) -> Box:
+    found = [
+        (f"{row['case']}, {short_name(result.run)}", row["dice"])
+        for result, row in scored_rows(entry)
+        if (row["protocol"], row["organ"]) == (protocol, organ)
+    ]
+    known = [(case, 100 * dice) for case, dice in found if dice is not None]
+    return Box(name, known, len(found) - len(known))

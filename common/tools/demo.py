@@ -1,0 +1,115 @@
+"""``make demo``: train a bundle quickly on the phantom and show what it learned beside an untrained network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data import label_names, load_datalist, split
+from ..errors import guard
+from ..evaluation import dice_table
+from ..literals import literal
+from ..workflow import bundle_workflow, has_config
+from .case_picture import draw_overlay
+
+
+def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epochs: int | None = None) -> None:
+    """Score the untrained network, train with ``quick.yaml``, score again, draw one segmented scan.
+
+    Args:
+        bundle: bundle folder with ``train``, ``quick``, ``evaluate`` and ``inference`` configurations.
+        output_dir: weights, per-case results and the picture go here.
+        dataset_dir: labelled dataset; the phantom is built in.
+        max_epochs: length of the training; None for that of ``quick.yaml``.
+    """
+    start = time.monotonic()
+    places = {
+        "ckpt_dir": literal(output_dir / "models"),
+        "cache_dir": literal(output_dir / "cache"),
+        "dataset_dir": literal(dataset_dir),
+    }
+    overlays = ["phantom", "quick"] if dataset_dir == "phantom" else ["quick"]
+    scoring = ["train", *overlays, "evaluate"]
+
+    untrained = bundle_workflow(
+        bundle, scoring, **places, checkpoint=None, output_dir=literal(output_dir / "untrained")
+    )
+    untrained.run()
+    settings: dict[str, Any] = {**places, "output_dir": literal(output_dir / "training")}
+    if max_epochs is not None:
+        settings["max_epochs"] = max_epochs
+    training = bundle_workflow(bundle, ["train", *overlays], **settings)
+    training.run()
+    trained = bundle_workflow(bundle, scoring, **places, output_dir=literal(output_dir / "trained"))
+    trained.run()
+
+    files = _first_files(dataset_dir)
+    picture = _draw_first_query(bundle, output_dir, dataset_dir, files)
+    print(f"\n{bundle.name} on held-out subjects of {dataset_dir}, mean Dice; the support is never in training")
+    for title, workflow in (("untrained", untrained), ("trained", trained)):
+        print(dice_table(workflow.parser.get_parsed_content("cases").rows, title))
+    print(f"overlay of one segmented scan: {picture}")
+    print(f"{(time.monotonic() - start) / 60:.1f} minutes")
+    print("\nNext, as it stands:")
+    for command in _next_commands(bundle, output_dir, files, overlays):
+        print(f"  {shlex.join(command)}")
+
+
+def _first_files(dataset_dir: str) -> dict[str, str]:
+    """Name the support of fold 0 and its first query."""
+    parts = split(load_datalist(dataset_dir), fold=0)
+    support, query = parts["support"][0], parts["query"][0]
+    names = {"support_image": support["image"], "support_label": support["label"]}
+    return {**names, "image": query["image"], "label": query["label"]}
+
+
+def _next_commands(
+    bundle: Path, output_dir: Path, files: Mapping[str, str], overlays: Sequence[str]
+) -> list[list[str]]:
+    """Give the commands that segment a scan with the model, and that draw the supervoxels of that scan."""
+    beside = Path(sys.executable).with_name("fewshot")  # where the environment has put it
+    program = os.path.relpath(beside) if beside.is_file() else "fewshot"
+    names = ("support_image", "support_label", "image")
+    options = [part for name in names for part in (f"--{name.replace('_', '-')}", files[name])]
+    model = ["--checkpoint", str(output_dir / "models" / "model.pt"), "--output-dir", str(output_dir / "segmented")]
+    method = ["train_ssl"] if has_config(bundle, "train_ssl") else []  # LSNet itself trains on drawn organs
+    shown = ",".join([*method, *overlays])
+    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", shown]
+    chosen = ["--bundle", str(bundle)]
+    return [
+        [program, "segment", *chosen, *model, *options, "--preview"],
+        [program, "supervoxels", "preview", *chosen, *picture],
+    ]
+
+
+def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str, files: Mapping[str, str]) -> Path:
+    places = {"checkpoint": output_dir / "models" / "model.pt", "output_dir": output_dir / "predictions"}
+    scans = {name: [files[name]] for name in ("support_image", "support_label", "image")}
+    bundle_workflow(
+        bundle, ["inference"], "infer", **{key: literal(value) for key, value in (places | scans).items()}
+    ).run()
+    name = Path(files["image"]).name.split(".nii")[0]
+    prediction = output_dir / "predictions" / f"{name}_seg.nii.gz"
+    names = label_names(dataset_dir)
+    return draw_overlay(files["image"], prediction, output_dir / "overlay.png", files["label"], names)
+
+
+def main() -> None:
+    """Entry point of ``python -m common.tools.demo``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, default=Path("bundles/adnet"))
+    parser.add_argument("--output-dir", type=Path, default=Path("demo"))
+    parser.add_argument("--dataset-dir", default="phantom")
+    parser.add_argument("--max-epochs", type=int)
+    arguments = parser.parse_args()
+    guard(demo, arguments.bundle, arguments.output_dir, arguments.dataset_dir, arguments.max_epochs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Turn a bundle of the repository into one that needs nothing of it: ``common`` moves to ``scripts/common``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from ...configurations import ABLATIONS
+
+_LEFT_BEHIND = ("tools", "bundles")  # of common: what no bundle runs
+_WRITTEN_BY_RUNS = ("models", "cache", "eval", "output", "predictions")
+_RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
+
+
+def copy_bundle(bundle: Path, target: Path) -> None:
+    """Copy a bundle with ``common`` inside, links as files, and rewrite what names either of their places.
+
+    Args:
+        bundle: folder in the repository.
+        target: empty or new folder.
+    """
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", ABLATIONS, *_WRITTEN_BY_RUNS)
+    shutil.copytree(bundle, target, ignore=ignore, dirs_exist_ok=True)
+    common = Path(__file__).parents[2]
+    shutil.copytree(common, target / "scripts" / "common", ignore=ignore)
+    for name in _LEFT_BEHIND:
+        shutil.rmtree(target / "scripts" / "common" / name, ignore_errors=True)
+    for path in sorted((target / "scripts").glob("*.py")):
+        path.write_text(_script(path.read_text()))
+    for path in sorted((target / "configs").glob("*.yaml")):
+        path.write_text(vendored(path.read_text(), bundle))
+    readme = target / "docs" / "README.md"
+    text = readme.read_text().replace("From the repository root:", "From this bundle's folder:")
+    readme.write_text(text.replace(f"bundles/{bundle.name}/", "").replace(f"bundles/{bundle.name}", "."))
+
+
+def vendored(config: str, bundle: Path) -> str:
+    """Rewrite what names ``common`` or the bundle's place in a configuration.
+
+    Args:
+        config: YAML text.
+        bundle: folder in the repository.
+    """
+    return config.replace("_target_: common.", "_target_: scripts.common.").replace(f"bundles/{bundle.name}/", "")
+
+
+def _script(text: str) -> str:
+    """Import ``common`` relatively, among the script's other relative imports and sorted with them."""
+    text = re.sub(r"^from common\b", "from .common", text, flags=re.MULTILINE)
+
+    def merge(match: re.Match[str]) -> str:
+        statements = re.findall(_RELATIVE_IMPORT, match[0])
+        return "".join(sorted(statements, key=lambda statement: statement.split()[1]))
+
+    return re.sub(rf"^{_RELATIVE_IMPORT}(?:\n?{_RELATIVE_IMPORT})*", merge, text, count=1, flags=re.MULTILINE)
