@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from .background import in_background
+from .calling import calling_parser
 from .checkpoints import load_weights, plain_network
 from .data.cache import VolumeCache
 from .data.fingerprint import fingerprint
@@ -21,7 +22,6 @@ from .errors import user_mistake
 from .failures import ScanFailures
 from .files import write_state
 from .resuming import FINAL, TrainingState, is_first
-from .running import calling_parser
 from .training_record import attach_record, make_record
 
 __all__ = ["BackgroundPostprocessing", "BestWeights", "MistakesPass", "TrainingState", "WeightsLoader", "WeightsSaver"]

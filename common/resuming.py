@@ -18,6 +18,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 
+from .calling import calling_parser
 from .checkpoints import plain_network, read_checkpoint
 from .errors import InputError, in_server, one_line
 from .files import whole_file, write_json, write_state
@@ -25,7 +26,6 @@ from .identity import differences, scans_of, settings_of
 from .interrupts import Interrupts
 from .networks.layout import follow_weights
 from .random_state import RandomState
-from .running import calling_parser
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 
+from .calling import calling_parser, running_bundle
 from .errors import guard
+from .resuming import check_resumable
 from .settings import check_settings
 
 
@@ -30,32 +30,9 @@ def run_step(step: str) -> Any:
     return guard(_run, _running_parser(), step)
 
 
-def calling_parser() -> ConfigParser | None:
-    """Find the parser that evaluates the expression, or builds the component, that called us; None where none does.
-
-    MONAI gives an expression what it refers to and never the configuration, which is needed whole: to see ids that
-    nothing refers to, to build components where their errors are caught, and to say what a training is. So it is looked
-    up among the callers.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigParser):
-            return owner
-        frame = frame.f_back
-    return None
-
-
-def running_bundle() -> Path:
-    """Return the folder of the bundle whose ``scripts`` are loaded, wherever ``bundle_root`` sends the results."""
-    return Path(str(import_module("scripts").__file__)).parents[1]
-
-
 def _check(parser: ConfigParser) -> None:
     check_settings(parser, running_bundle() / "configs")
     if parser.get("resume") is not None and parser.get_parsed_content("resume"):
-        from .resuming import check_resumable
-
         check_resumable(Path(parser.get_parsed_content("ckpt_dir")))
 
 

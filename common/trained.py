@@ -11,10 +11,10 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from .calling import calling_parser, running_bundle
 from .configurations import find_config
 from .errors import InputError, guard
 from .overlays import in_order
-from .running import calling_parser, running_bundle
 from .training_record import COMPONENTS, make_record, read_usable_record
 from .transforms import WarnUnlikeTrainingd
 

@@ -14,9 +14,9 @@ import torch
 from monai.bundle import ConfigParser
 
 from . import __version__
+from .calling import running_bundle
 from .checkpoints import read_checkpoint
 from .errors import InputError
-from .running import running_bundle
 
 # Components by the names that inference has for them, and where a training has them.
 COMPONENTS = {

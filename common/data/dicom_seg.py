@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from .series import is_dicom
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MODALITY = "SEG"
+
+
+def need_dicom() -> None:
+    """Check that the packages for DICOM-SEG are installed.
+
+    Raises:
+        InputError: they are not.
+    """
+    missing = [name for name in ("pydicom", "highdicom") if find_spec(name) is None]
+    if missing:
+        raise InputError(f'DICOM-SEG needs {" and ".join(missing)}: pip install "fewshot-bundles[dicom]"')
 
 
 def is_dicom_seg(path: Path) -> bool:
@@ -76,8 +88,6 @@ def _check_inside(path: Path, volume: Any, grid: Any) -> None:
 
 
 def _open(path: Path) -> Any:
-    from ..dicom import need_dicom
-
     need_dicom()
     from highdicom.seg import segread
 

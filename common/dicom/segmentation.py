@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from monai.data import MetaTensor
 
 from .. import __version__
+from ..data.dicom_seg import need_dicom
 from ..data.reading import read_label, to_grid
 from ..data.series import check_series, holds_series, is_dicom
 from ..errors import InputError, one_line
@@ -28,17 +28,6 @@ from .organs import SNOMED_CT, find_organ
 logger = logging.getLogger(__name__)
 
 _LOUD = {"pydicom": logging.ERROR, "highdicom": logging.WARNING}  # from which level on they may speak
-
-
-def need_dicom() -> None:
-    """Check that the packages for writing are installed.
-
-    Raises:
-        InputError: they are not.
-    """
-    missing = [name for name in ("pydicom", "highdicom") if find_spec(name) is None]
-    if missing:
-        raise InputError(f'DICOM-SEG needs {" and ".join(missing)}: pip install "fewshot-bundles[dicom]"')
 
 
 def algorithm_of(bundle: str | Path | None) -> tuple[str, str]:
