@@ -1,4 +1,4 @@
-"""Means, deviations, bands and tests against values worked out by hand."""
+"""Means, deviations and tests against values worked out by hand."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from common.tools.crossval.published import all_figures
 from common.tools.crossval.results import read_results
-from common.tools.crossval.statistics import band, is_part, score, summarise_entry, wilcoxon
+from common.tools.crossval.statistics import is_part, score, summarise_entry, wilcoxon
 
 
 def test_mean_over_cases_then_runs_then_organs(tmp_path, write_run):
@@ -106,15 +106,6 @@ def test_both_sides_make_one_organ_of_a_table(tmp_path, write_run):
     assert is_part("Kidney_Left", "left kidney")
     assert not is_part("right kidney", "left kidney")
     assert not is_part("portal and splenic vein", "spleen")
-
-
-@pytest.mark.parametrize(
-    ("difference", "name"),
-    [(0, "reproduced"), (-2, "reproduced"), (2.004, "reproduced"), (2.01, "explained"), (-4.0, "explained")]
-    + [(4.01, "fault"), (-12, "fault")],
-)
-def test_bands(difference, name):
-    assert band(difference) == name
 
 
 def entries(folder):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .grid import Grid, render
 from .published import Figures, is_paper_configuration, method_name, published, published_organs, scale_overlays
 from .results import Result, by_entry, read_results
 from .runs import Run
-from .statistics import Score, Summary, band, entry_organs, summarise_entry, wilcoxon
+from .statistics import Score, Summary, entry_organs, summarise_entry, wilcoxon
 
 MISSING = "missing"
 _DATASETS = {
@@ -22,10 +23,7 @@ _TEST_NOTE = (
     "One-sided Wilcoxon signed-rank test on mean Dice across all runs, paired by fold and repeat, not corrected for "
     "the number of tests. Fewer than five runs cannot be significant."
 )
-_BAND_NOTE = (
-    "Differences in points: up to 2 reproduced, up to 4 explained, above a fault. In brackets where runs are missing "
-    "or not of the paper's configuration: such a difference judges the scale, not the implementation."
-)
+_DIFFERENCE_NOTE = "Differences to the papers in points of Dice, over the runs that are there."
 _RUN_COLUMNS = ("bundle", "variant", "dataset", "setting", "group", "fold", "repeat", "seed")
 
 
@@ -56,31 +54,47 @@ def cases_csv(results: Sequence[Result]) -> str:
 
 
 def comparison_grids(results: Sequence[Result]) -> list[Grid]:
-    """Make a table for each dataset, setting and protocol, and one of tests where methods share runs."""
+    """Make a table for each dataset, setting, scale and protocol, and one of tests where methods share runs."""
     grids = []
-    for (dataset, setting), entries in _by_place(results).items():
+    for place in places(results):
+        summaries = [summary for summary, _ in place.measured]
+        table = _comparison(f"{place.title}: Dice, percent", summaries, place.organs, place.protocol)
+        on_same: dict[str, list[Summary]] = {}
+        for summary, scans in place.measured:
+            on_same.setdefault(scans, []).append(summary)
+        if len(on_same) > 1:
+            who = (f"{scans}: {', '.join(method_name(one.run) for one in same)}" for scans, same in on_same.items())
+            table.notes.append(f"NOT THE SAME SCANS, lines cannot be compared. Hash of the scans {'; '.join(who)}.")
+        grids.append(table)
+        tests = [row for same in on_same.values() for row in _tests(same)]
+        if tests:
+            header = ["higher", "than", "runs", "difference", "p", ""]
+            grids.append(Grid(f"{place.title}: tests", header, tests, [_TEST_NOTE]))
+    return grids
+
+
+@dataclass(frozen=True)
+class Place:
+    """What shares a table: the entries of one dataset, setting, scale and protocol, each with the hash of its scans."""
+
+    title: str
+    protocol: str
+    organs: list[str]
+    measured: list[tuple[Summary, str]]
+
+
+def places(results: Sequence[Result]) -> Iterator[Place]:
+    """Go through the tables of results in the order in which they are shown."""
+    for (dataset, setting, scale), entries in _by_place(results).items():
         rows = [row for entry in entries for result in entry for row in result.cases]
+        organs = published_organs(dataset) or list(
+            dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
+        )
         for protocol in sorted({row["protocol"] for row in rows}):
             measured = [(summarise_entry(entry, protocol), _scans(entry)) for entry in entries]
-            measured = [(summary, scans) for summary, scans in measured if summary.scores]
-            summaries = [summary for summary, _ in measured]
-            organs = published_organs(dataset) or list(
-                dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
-            )
             title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
-            table = _comparison(f"{title}: Dice, percent", summaries, organs, protocol)
-            on_same: dict[str, list[Summary]] = {}
-            for summary, scans in measured:
-                on_same.setdefault(scans, []).append(summary)
-            if len(on_same) > 1:
-                who = (f"{scans}: {', '.join(label(one.run) for one in same)}" for scans, same in on_same.items())
-                table.notes.append(f"NOT THE SAME SCANS, lines cannot be compared. Hash of the scans {'; '.join(who)}.")
-            grids.append(table)
-            tests = [row for same in on_same.values() for row in _tests(same)]
-            if tests:
-                header = ["higher", "than", "runs", "difference", "p", ""]
-                grids.append(Grid(f"{title}: tests", header, tests, [_TEST_NOTE]))
-    return grids
+            title += f" ({', '.join(scale)})" if scale else ""
+            yield Place(title, protocol, organs, [(summary, scans) for summary, scans in measured if summary.scores])
 
 
 def label(run: Run) -> str:
@@ -101,11 +115,14 @@ def percent(value: Score | None) -> str:
     return f"{value.mean:.2f}" if value.std is None else f"{value.mean:.2f} ± {value.std:.2f}"
 
 
-def _by_place(results: Sequence[Result]) -> dict[tuple[str, int], list[list[Result]]]:
-    places: dict[tuple[str, int], list[list[Result]]] = {}
+def _by_place(results: Sequence[Result]) -> dict[tuple[str, int, tuple[str, ...]], list[list[Result]]]:
+    """Entries that share a table: of one dataset and setting, and of one scale."""
+    found: dict[tuple[str, int, tuple[str, ...]], list[list[Result]]] = {}
     for entry in by_entry(results).values():
-        places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
-    return {place: sorted(places[place], key=lambda entry: entry[0].run.untrained) for place in sorted(places)}
+        run = entry[0].run
+        scale = tuple(name for name in scale_overlays(run) if name != run.dataset)
+        found.setdefault((run.dataset, run.setting, scale), []).append(entry)
+    return {place: sorted(found[place], key=lambda entry: entry[0].run.untrained) for place in sorted(found)}
 
 
 def _scans(entry: Sequence[Result]) -> str:
@@ -117,7 +134,9 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
     unpublished: list[str] = []
     partial: dict[str, list[str]] = {}
     for summary in summaries:
-        name, figures = label(summary.run), published(summary.run, protocol)
+        name, figures = method_name(summary.run), None
+        if is_paper_configuration(summary.run):  # of another scale a difference would say nothing
+            figures = published(summary.run, protocol)
         cells = [percent(summary.scores.get(organ)) if organ in summary.organs else "–" for organ in organs]
         over_runs = summary.over_runs
         spread = "–" if over_runs is None or over_runs.std is None else f"{over_runs.std:.2f}"
@@ -125,7 +144,7 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
         rows.append([name, *cells, percent(summary.mean), spread, runs])
         if figures is not None:
             rows += _beside(summary, figures, organs)
-        elif not summary.run.untrained:
+        elif not summary.run.untrained and is_paper_configuration(summary.run):
             unpublished.append(name)
         if summary.missing:
             partial.setdefault(", ".join(summary.missing), []).append(name)
@@ -135,14 +154,13 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
     if unpublished:
         notes.append(f"No paper has figures for: {'; '.join(unpublished)}.")
     if any(row[0].startswith(" ") for row in rows):
-        notes.append(_BAND_NOTE)
+        notes.append(_DIFFERENCE_NOTE)
     return Grid(title, ["", *organs, "mean", "± over runs", "runs"], rows, notes)
 
 
 def _beside(summary: Summary, figures: Figures, organs: Sequence[str]) -> list[list[str]]:
-    """Lines with the paper's figures and the difference of ours, judged by its band."""
+    """Lines with the paper's figures and the difference of ours."""
     paper, difference = [], []
-    judged = is_paper_configuration(summary.run) and not summary.missing
     for organ in [*organs, "mean"]:
         ours = summary.mean if organ == "mean" else summary.scores.get(organ)
         theirs = figures.dice.get(organ)
@@ -152,28 +170,24 @@ def _beside(summary: Summary, figures: Figures, organs: Sequence[str]) -> list[l
         elif ours is None:
             difference.append(MISSING)
         else:
-            points = ours.mean - theirs
-            difference.append(f"{points:+.2f} {band(points)}" if judged else f"{points:+.2f} ({band(points)})")
+            difference.append(f"{ours.mean - theirs:+.2f}")
     where = figures.table if figures.table.startswith("figure") else f"table {figures.table}"
     place = f"  {figures.paper}'s paper, {where}"
     return [[place, *paper, "", ""], ["  difference", *difference, "", ""]]
 
 
 def _tests(summaries: Sequence[Summary]) -> list[list[str]]:
-    """Test the best method of each scale against the others of the same scale."""
+    """Test the best method against the others."""
     rows = []
-    scales: dict[tuple[str, ...], list[Summary]] = {}
-    for summary in summaries:
-        if summary.runs and not summary.run.untrained:
-            scales.setdefault(tuple(scale_overlays(summary.run)), []).append(summary)
-    for group in scales.values():
-        ranked = sorted(group, key=lambda summary: sum(summary.runs.values()) / len(summary.runs), reverse=True)
+    trained = [summary for summary in summaries if summary.runs and not summary.run.untrained]
+    ranked = sorted(trained, key=lambda summary: sum(summary.runs.values()) / len(summary.runs), reverse=True)
+    for other in ranked[1:]:
         best = ranked[0]
-        for other in ranked[1:]:
-            shared = sorted(set(best.runs) & set(other.runs))
-            if best.organs == other.organs and len(shared) > 1:
-                points = sum(best.runs[key] - other.runs[key] for key in shared) / len(shared)
-                pairs, p = wilcoxon(best, other)
-                verdict = "significant (p < 0.05)" if p < 0.05 else "not significant"
-                rows.append([label(best.run), label(other.run), str(pairs), f"{points:+.2f}", f"{p:.4f}", verdict])
+        shared = sorted(set(best.runs) & set(other.runs))
+        if best.organs == other.organs and len(shared) > 1:
+            points = sum(best.runs[key] - other.runs[key] for key in shared) / len(shared)
+            pairs, p = wilcoxon(best, other)
+            names = [method_name(one.run) for one in (best, other)]
+            verdict = "significant (p < 0.05)" if p < 0.05 else "not significant"
+            rows.append([*names, str(pairs), f"{points:+.2f}", f"{p:.4f}", verdict])
     return rows

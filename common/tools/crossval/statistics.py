@@ -21,7 +21,6 @@ from .published import has_figures, published_organs
 from .results import Result
 from .runs import Run
 
-REPRODUCED, EXPLAINED = 2.0, 4.0
 _SIDES = frozenset(("left", "right"))
 
 
@@ -123,12 +122,6 @@ def is_part(name: str, organ: str) -> bool:
     """Tell whether a label belongs to an organ of a table: ``Kidney_Left`` to left kidney, and to kidney."""
     words, wanted = _words(name), _words(organ)
     return words == wanted or (not wanted & _SIDES and words - _SIDES == wanted)
-
-
-def band(difference: float) -> str:
-    """Judge a difference to a paper in points of Dice: reproduced up to 2, explained up to 4, a fault above."""
-    size = round(abs(difference), 2)
-    return "reproduced" if size <= REPRODUCED else "explained" if size <= EXPLAINED else "fault"
 
 
 def wilcoxon(first: Summary, second: Summary) -> tuple[int, float]:

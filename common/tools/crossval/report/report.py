@@ -60,6 +60,7 @@ def write_report(
         title=f"Cross-validation: {folder.absolute().name}",
         summary=f"Runs: {len(results)}, on {', '.join(map(dataset_name, datasets))}; read from {folder}.",
         version=__version__,
+        overview=sections.overview(results),
         grids=comparison_grids(results),
         charts=sections.box_plots(entries),
         pictures=pictures,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..comparison import dataset_name, label
+from ..comparison import dataset_name, label, places
 from ..grid import Grid
 from ..published import method_name, scale_overlays
 from ..results import Result
@@ -36,13 +36,28 @@ class Figure:
     description: str
 
 
+def overview(results: Sequence[Result]) -> Part:
+    """Open the page: one sentence and one chart, of the table that rests on the most runs."""
+    place = max(places(results), key=lambda place: sum(len(summary.runs) for summary, _ in place.measured))
+    boxes, best = [], ("", 0.0)
+    for summary, _ in place.measured:
+        runs = [(f"f{fold}-r{repeat}", dice) for (fold, repeat), dice in summary.runs.items()]
+        boxes.append(Box(method_name(summary.run), runs))
+        if summary.over_runs is not None and summary.over_runs.mean >= best[1]:
+            best = (method_name(summary.run), summary.over_runs.mean)
+    sentence = f"{best[0]} has the highest mean Dice, {best[1]:.1f} %" if best[0] else "No run is complete yet"
+    part = Part(f"{sentence}: {place.title}.")
+    part.charts.append(("Mean Dice of each run", box_plot(boxes, f"{place.title}: mean Dice of each run, by method")))
+    return part
+
+
 def box_plots(entries: Sequence[Sequence[Result]]) -> list[Part]:
     """Chart Dice per case: one part per dataset, setting and protocol, in it one chart per organ."""
-    places: dict[tuple[str, int], list[Sequence[Result]]] = {}
+    found: dict[tuple[str, int], list[Sequence[Result]]] = {}
     for entry in entries:
-        places.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
+        found.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
     parts = []
-    for (dataset, setting), here in sorted(places.items()):
+    for (dataset, setting), here in sorted(found.items()):
         here = sorted(here, key=lambda entry: entry[0].run.untrained)
         scales = {tuple(scale_overlays(entry[0].run)) for entry in here}
         name = label if len(scales) > 1 else method_name  # a scale that all share stands in the heading
