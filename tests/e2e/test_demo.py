@@ -8,24 +8,15 @@ from pathlib import Path
 import pytest
 
 from common.evaluation import summarise
+from tests.e2e.tiny import ABOUT
 
 ROOT = Path(__file__).parents[2]
-# Protocol, lowest mean Dice, least gain over the untrained network. docs/results.md has what was reached. Rounding, and
-# with it the result, depends on the number of threads and on the processor; the floors leave room for that. Under k12
-# LSNet is told where to look, so that its untrained network is good already.
-PROMISES = {
-    "adnet": [("ep1", 0.75, 0.5), ("ep2", 0.65, 0.5)],
-    "alpnet3d": [("ep1", 0.45, 0.25), ("ep2", 0.42, 0.25)],
-    "crapnet": [("ep1", 0.55, 0.25), ("ep2", 0.4, 0.2)],
-    "lsnet": [("k12", 0.79, 0.04), ("ep2", 0.62, 0.1)],
-    "ssl_alpnet": [("ep1", 0.58, 0.3), ("ep2", 0.32, 0.15)],
-}
-# The same after part of the training, in epochs, of one network each on slices, on volumes and with labels.
-SHORT_PROMISES = {
-    "adnet": (4, [("ep1", 0.6, 0.4), ("ep2", 0.5, 0.4)]),
-    "alpnet3d": (4, [("ep1", 0.36, 0.18), ("ep2", 0.34, 0.18)]),
-    "lsnet": (2, [("k12", 0.78, 0.03), ("ep2", 0.6, 0.08)]),
-}
+# From each about.yaml; docs/results.md has what was reached. Rounding, and with it the result, depends on the
+# number of threads and on the processor; the floors leave room for that. Under k12 LSNet is told where to look, so that
+# its untrained network is good already.
+PROMISES = {bundle: about["tests"]["promises"] for bundle, about in ABOUT.items()}
+# The same after part of the training, of one network each on slices, on volumes and with labels.
+SHORT_PROMISES = {bundle: about["tests"]["short"] for bundle, about in ABOUT.items() if "short" in about["tests"]}
 
 
 def type_what_it_says(output, folder):
@@ -65,8 +56,8 @@ def check(run_python, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("bundle", SHORT_PROMISES)
 def test_a_part_of_the_training_beats_the_untrained_network(bundle, check):
-    epochs, promises = SHORT_PROMISES[bundle]
-    check(bundle, promises, "--max-epochs", str(epochs))
+    short = SHORT_PROMISES[bundle]
+    check(bundle, short["promises"], "--max-epochs", str(short["epochs"]))
 
 
 @pytest.mark.demo

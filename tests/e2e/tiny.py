@@ -1,40 +1,25 @@
-"""Tiny scans and, for every bundle, the settings that go with them."""
+"""Tiny scans and, for every bundle, the settings that go with them, from its ``about.yaml``."""
+
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import yaml
 
 AFFINE = np.diag([-2.0, 2.0, 6.0, 1.0])
-# Overrides for every configuration of a bundle, and those for training alone.
-_PLANE = {"image_size": 64, "spacing": [2.0, 2.0, 6.0]}
-_RESNET = {**_PLANE, "encoder_depth": 18, "encoder_stages": 2}
-SMALL = {
-    "adnet": _RESNET,
-    "alpnet3d": {
-        **_PLANE,
-        "volume_size": [32, 32, 8],
-        "window": [8, 8, 4],
-        "encoder_channels": [8, 16, 16],
-        "feature_channels": 8,
-        "prototype_rule": "code",
-    },
-    "crapnet": {**_RESNET, "feature_channels": 32, "inner_channels": 16, "blocks": 2},
-    "lsnet": {**_PLANE, "encoder_depth": 18, "feature_channels": 32, "grid_fraction": 0.5},
-    "ssl_alpnet": _RESNET,
+ABOUT = {
+    path.parent.name: yaml.safe_load(path.read_text())
+    for path in sorted(Path(__file__).parents[2].glob("bundles/*/about.yaml"))
 }
+_TESTS = {bundle: about["tests"] for bundle, about in ABOUT.items()}
+# Overrides for every configuration of a bundle, and for training.
+SMALL = {bundle: tests["tiny"] for bundle, tests in _TESTS.items()}
+SMALL_TRAINING = {bundle: {**tests["tiny"], **tests["training"]} for bundle, tests in _TESTS.items()}
 # ADNet in 3D, on top of its own.
 SMALL_3D = {"encoder_layers": [1, 1, 1, 1], "encoder_width": 4, "encoder_cardinality": 8, "patch_size": [64, 64, 6]}
-_SUPERPIXELS = {"init": "none", "superpixel_min_size": 40, "num_workers": 1}
-_TRAINING = {
-    "adnet": {"init": "none", "supervoxel_min_size": 200, "min_area": 20, "num_workers": 1},
-    "alpnet3d": {"supervoxel_segments": 20, "learning_rate": 0.01, "num_workers": 1},
-    "crapnet": _SUPERPIXELS,
-    "lsnet": {"init": "none", "fold_organs": [1, 4], "test_organs": [4], "batch_size": 1, "num_workers": 1},
-    "ssl_alpnet": _SUPERPIXELS,
-}
-SMALL_TRAINING = {bundle: {**SMALL[bundle], **settings} for bundle, settings in _TRAINING.items()}
 # Label values that a bundle segments when evaluated, and under which protocols.
-TEST_ORGANS = {bundle: [4] if bundle == "lsnet" else [1, 4] for bundle in SMALL}
-PROTOCOLS = {bundle: ["k12" if bundle == "lsnet" else "ep1", "ep2"] for bundle in SMALL}
+TEST_ORGANS = {bundle: tests["organs"] for bundle, tests in _TESTS.items()}
+PROTOCOLS = {bundle: tests["protocols"] for bundle, tests in _TESTS.items()}
 
 
 def scan(seed, shape=(64, 60, 6)):

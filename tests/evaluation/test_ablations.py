@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from common.errors import InputError
@@ -19,10 +18,15 @@ from common.tools.crossval.differences import differences
 from common.tools.crossval.published import has_figures, is_paper_configuration, published
 from common.tools.crossval.runs import list_runs
 from common.workflow import has_config
+from tests.e2e.tiny import ABOUT
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = ROOT / "bundles"
-METHODS = yaml.safe_load((ROOT / "common/tools/crossval/published.yaml").read_text())["methods"]
+METHODS = {
+    name: {"bundle": bundle, "overlays": overlays}
+    for bundle, about in ABOUT.items()
+    for name, overlays in about["methods"].items()
+}
 KNOWN = {
     ("adnet", "loss"): ["loss_no_alignment", "loss_no_threshold", "loss_query_only"],
     ("adnet", "rho"): ["rho_500", "rho_1000", "rho_1500", "rho_2000"],

@@ -10,12 +10,12 @@ import torch
 from monai.data import MetaTensor
 
 from common.errors import InputError
-from common.evaluation.misalignment import _pair_scores
 from common.inferers import FewShotInferer
 from common.tools.crossval.analyses import analyse
 from common.tools.crossval.execution import execute
 from common.tools.crossval.runs import Study, list_runs
 from common.workflow import bundle_workflow
+from tests.bundles.networks import network_module
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_alignment_and_segmentation_dice_of_slices():
     image = MetaTensor(torch.zeros(1, 4, 4, 3))
     image.meta |= {"support_image": [support], "support_label": [support], "support_organs": torch.tensor([5])}
     item = {"image": image, "label": MetaTensor(label), "pred": MetaTensor(pred)}
-    scores = _pair_scores(item, FewShotInferer("ep2"))
+    scores = network_module("lsnet", "misalignment")._pair_scores(item, FewShotInferer("ep2"))
     assert scores == {
         5: [
             {"slice": 0, "alignment_dice": 0.5, "dice": pytest.approx(2 / 3, abs=1e-6)},

@@ -77,7 +77,7 @@ def table(
 
 
 def analyse_runs(
-    analysis: Annotated[str, typer.Argument(help="thresholds (ADNet) or misalignment (LSNet).")],
+    analysis: Annotated[str, typer.Argument(help="That a bundle offers: thresholds or misalignment.")],
     results: Annotated[Path, typer.Argument(help="Folder that crossval wrote to.")],
     data: Annotated[str, typer.Option(help="Folder of the scans; phantom is built in.")] = "phantom",
     output: Annotated[Path | None, typer.Option(help="PNG; default: ANALYSIS.png in that folder.")] = None,

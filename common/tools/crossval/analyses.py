@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from tqdm import tqdm
 
 from ...errors import InputError
-from ...evaluation.misalignment import MISALIGNMENT_FILE
-from ...evaluation.thresholds import THRESHOLDS_FILE
 from ...records import check_output, mark_of, relative
-from ...workflow import has_config
-from .analysis_charts import draw_misalignment, draw_thresholds
+from .about import all_abouts
 from .execution import evaluate_run
 from .results import read_results
 from .runs import Study
-
-
-@dataclass(frozen=True)
-class _Analysis:
-    overlay: str
-    file: str
-    draw: Callable[[Sequence[Path], Path, str], Path]
-
-
-_ANALYSES = {
-    "thresholds": _Analysis("evaluate_thresholds", THRESHOLDS_FILE, draw_thresholds),
-    "misalignment": _Analysis("evaluate_misalignment", MISALIGNMENT_FILE, draw_misalignment),
-}
 
 
 def analyse(
@@ -45,7 +29,7 @@ def analyse(
     """Evaluate every trained run of one kind again, once, and draw them together.
 
     Args:
-        name: ``thresholds`` (ADNet) or ``misalignment`` (LSNet).
+        name: of an analysis that a bundle offers: its ``about.yaml`` names the overlay, ``scripts/<name>.py`` draws.
         results_dir: folder that ``fewshot crossval`` wrote to.
         data: dataset folder of the runs.
         bundles: folder of the bundles.
@@ -61,9 +45,10 @@ def analyse(
         InputError: unknown analysis, no run that has it and its weights, or runs of several kinds; an evaluation
             failed.
     """
-    if name not in _ANALYSES:
-        raise InputError(f"analysis is {' or '.join(_ANALYSES)}, got {name}")
-    analysis = _ANALYSES[name]
+    offered = {about["bundle"]: about.get("analyses", {}) for about in all_abouts(bundles)}
+    known = sorted({analysis for analyses in offered.values() for analysis in analyses})
+    if name not in known:
+        raise InputError(f"analysis is {' or '.join(known)}, got {name}")
     output = output or results_dir / f"{name}.png"
     mark = mark_of("analyse", name, relative(results_dir, output), dataset, config)
     check_output(output, mark, overwrite=overwrite)
@@ -71,7 +56,7 @@ def analyse(
     runs = [
         result.run
         for result in read_results(results_dir)
-        if has_config(bundles / result.run.bundle, analysis.overlay)
+        if name in offered.get(result.run.bundle, {})
         and not result.run.untrained
         and dataset in (None, result.run.dataset)
         and config in (None, ",".join(result.run.configs[1:]))
@@ -80,7 +65,7 @@ def analyse(
     if not runs:
         raise InputError(
             f"{results_dir} holds no run with weights (work/RUN/models/model.pt) "
-            f"of a bundle with configs/{analysis.overlay}.yaml in {bundles}"
+            f"of a bundle in {bundles} that offers {name}"
         )
     kinds = {(run.dataset, ",".join(run.configs[1:]), run.setting) for run in runs}
     if len(kinds) > 1:
@@ -91,5 +76,16 @@ def analyse(
     files = []
     for run in tqdm(runs, desc=name, disable=None):
         study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
-        files.append(evaluate_run(study, run, analysis.overlay, analysis.file))
-    return analysis.draw(files, output, mark)
+        files.append(evaluate_run(study, run, offered[run.bundle][name], f"{name}.json"))
+    drawn: Path = _script(bundles / runs[0].bundle, name).draw(files, output, mark)
+    return drawn
+
+
+def _script(bundle: Path, name: str) -> ModuleType:
+    """Load a script of a bundle beside those of others, which have the same package name."""
+    spec = spec_from_file_location(f"{bundle.name}_{name}", bundle / "scripts" / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise InputError(f"{bundle}/scripts/{name}.py: cannot be loaded")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
+from .about import all_abouts
 from .runs import CHALLENGES, Run
 
 # Overlays that say what is trained on and at what size, and leave the method alone.
@@ -89,7 +87,7 @@ def has_figures(run: Run) -> bool:
 
 def published_organs(dataset: str) -> list[str]:
     """Return the organs that the papers report on a dataset, in their order; empty for other datasets."""
-    tables = [table for table in _content()["tables"] if table["dataset"] == dataset]
+    tables = [table for table in _tables() if table["dataset"] == dataset]
     longest: list[str] = max((table["organs"] for table in tables), key=len, default=[])
     return [organ for organ in longest if organ != "mean"]
 
@@ -110,21 +108,23 @@ def _method_overlays(run: Run) -> frozenset[str]:
 
 
 @cache
-def _content() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((files(__package__) / "published.yaml").read_text(encoding="utf-8"))
-    return content
+def _names() -> dict[tuple[str, frozenset[str]], str]:
+    return {
+        (about["bundle"], frozenset(overlays)): name
+        for about in all_abouts()
+        for name, overlays in about["methods"].items()
+    }
 
 
 @cache
-def _names() -> dict[tuple[str, frozenset[str]], str]:
-    methods = _content()["methods"].items()
-    return {(value["bundle"], frozenset(value.get("overlays", []))): name for name, value in methods}
+def _tables() -> list[dict[str, Any]]:
+    return [table for about in all_abouts() for table in about["published"]]
 
 
 @cache
 def _rows() -> list[tuple[tuple[str, str, int, str], Figures]]:
     rows = []
-    for table in _content()["tables"]:
+    for table in _tables():
         place = (table["dataset"], table["setting"], table["protocol"])
         for row in table["rows"]:
             dice = dict(zip(table["organs"], row["dice"], strict=True))

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...configurations import ABLATIONS
 
 _LEFT_BEHIND = ("tools", "bundles")  # of common: what no bundle runs
+_ABOUT = "about.yaml"  # for the project's tables and tests
 _WRITTEN_BY_RUNS = ("models", "cache", "eval", "output", "predictions")
 _RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
 
@@ -20,7 +21,7 @@ def copy_bundle(bundle: Path, target: Path) -> None:
         bundle: folder in the repository.
         target: empty or new folder.
     """
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", ABLATIONS, *_WRITTEN_BY_RUNS)
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", _ABOUT, ABLATIONS, *_WRITTEN_BY_RUNS)
     shutil.copytree(bundle, target, ignore=ignore, dirs_exist_ok=True)
     common = Path(__file__).parents[2]
     shutil.copytree(common, target / "scripts" / "common", ignore=ignore)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from ..files import write_json
-from ..inferers import FewShotInferer
-from ..inferers.support import read_support
-from .cases import CaseMetrics, collect
-
-MISALIGNMENT_FILE = "misalignment.json"
+from common.evaluation import CaseMetrics, collect
+from common.files import write_json
+from common.inferers import FewShotInferer
+from common.inferers.support import read_support
+from common.pictures import COLOURS, save_figure
 
 
 def measure_misalignment(
@@ -42,7 +44,33 @@ def measure_misalignment(
 
     with evaluator.add_event_handler(Events.ITERATION_COMPLETED, score):
         collect(evaluator, inferer, cases, protocols)
-    write_json(cases.output_dir / MISALIGNMENT_FILE, {"rows": rows})
+    write_json(cases.output_dir / "misalignment.json", {"rows": rows})
+
+
+def draw(files: Sequence[Path], output: Path, mark: str = "") -> Path:
+    """Draw segmentation Dice over alignment Dice, a point for each pair of slices and organ.
+
+    Args:
+        files: ``misalignment.json`` of each run.
+        output: PNG to write.
+        mark: of the command that draws.
+    """
+    runs = [json.loads(path.read_text()) for path in files]
+    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for run in runs:
+        for row in run["rows"]:
+            points[row["organ"]].append((100 * row["alignment_dice"], 100 * row["dice"]))
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for index, (organ, pairs) in enumerate(sorted(points.items())):
+        alignment, dice = zip(*pairs, strict=True)
+        axes.scatter(alignment, dice, s=9, alpha=0.5, linewidths=0, color=COLOURS[index % len(COLOURS)], label=organ)
+    axes.set(xlim=(-2, 102), ylim=(-2, 102), title=f"Slices of support and query, runs: {len(runs)}")
+    axes.set(xlabel="alignment Dice, percent", ylabel="segmentation Dice, percent")
+    axes.legend(markerscale=2)
+    return save_figure(figure, output, mark)
 
 
 def _pair_scores(item: dict[str, Any], inferer: FewShotInferer) -> dict[int, list[dict[str, float]]]:

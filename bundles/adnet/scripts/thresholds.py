@@ -1,4 +1,4 @@
-"""The papers' figures of several runs: thresholds (ADNet, figure 7) and misalignment (LSNet, figure 3)."""
+"""Is the learned threshold a good one? ADNet's line search (section 5.3.1, figure 7)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,52 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from matplotlib.figure import Figure
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
 
-from ...evaluation.tables import summarise
-from ...pictures import COLOURS, save_figure
+from common.evaluation import CaseMetrics, collect, summarise
+from common.files import write_json
+from common.inferers import FewShotInferer, FewShotVolumeInferer
+from common.pictures import COLOURS, save_figure
 
 
-def draw_thresholds(files: Sequence[Path], output: Path, mark: str = "") -> Path:
+def search_thresholds(
+    evaluator: Engine,
+    inferer: FewShotInferer | FewShotVolumeInferer,
+    cases: CaseMetrics,
+    protocols: Sequence[str],
+    network: nn.Module,
+    thresholds: Sequence[float],
+) -> None:
+    """Score the query volumes with each threshold in place of the learned one, and write ``thresholds.json``.
+
+    Args:
+        evaluator: ``SupervisedEvaluator`` with ``cases`` among its handlers.
+        inferer: the evaluator's inferer.
+        cases: collects the rows; its folder gets the file.
+        protocols: names such as ``ep1``.
+        network: with a scalar parameter ``threshold``.
+        thresholds: to try, on the scale of the anomaly score.
+    """
+    parameter: Any = network.threshold
+    learned, rows = float("nan"), []
+
+    def replace(value: float) -> None:
+        nonlocal learned
+        learned = parameter.item()
+        with torch.no_grad():
+            parameter.fill_(value)
+
+    for value in thresholds:
+        # Added last, it comes after the checkpoint has been loaded.
+        with evaluator.add_event_handler(Events.STARTED, replace, value):
+            collect(evaluator, inferer, cases, protocols)
+        rows += [{"threshold": value, **row} for row in cases.rows]
+    write_json(cases.output_dir / "thresholds.json", {"learned": learned, "rows": rows})
+
+
+def draw(files: Sequence[Path], output: Path, mark: str = "") -> Path:
     """Draw mean Dice over the threshold, its deviation over runs shaded, and the learned thresholds.
 
     Args:
@@ -25,6 +64,8 @@ def draw_thresholds(files: Sequence[Path], output: Path, mark: str = "") -> Path
     """
     runs = [json.loads(path.read_text()) for path in files]
     protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run["rows"]))
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for colour, protocol in zip(COLOURS, protocols, strict=False):
@@ -40,32 +81,8 @@ def draw_thresholds(files: Sequence[Path], output: Path, mark: str = "") -> Path
     learned = [run["learned"] for run in runs]
     axes.axvspan(min(learned), max(learned), color="gray", alpha=0.3, linewidth=0)
     axes.axvline(fmean(learned), color="black", label="learned threshold, mean and range")
-    axes.set(xlabel="threshold", ylabel="Dice, percent", title=f"Threshold line search, {_number(runs)}")
+    axes.set(xlabel="threshold", ylabel="Dice, percent", title=f"Threshold line search, runs: {len(runs)}")
     axes.legend()
-    return save_figure(figure, output, mark)
-
-
-def draw_misalignment(files: Sequence[Path], output: Path, mark: str = "") -> Path:
-    """Draw segmentation Dice over alignment Dice, a point for each pair of slices and organ.
-
-    Args:
-        files: ``misalignment.json`` of each run.
-        output: PNG to write.
-        mark: of the command that draws.
-    """
-    runs = [json.loads(path.read_text()) for path in files]
-    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for run in runs:
-        for row in run["rows"]:
-            points[row["organ"]].append((100 * row["alignment_dice"], 100 * row["dice"]))
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.subplots()
-    for index, (organ, pairs) in enumerate(sorted(points.items())):
-        alignment, dice = zip(*pairs, strict=True)
-        axes.scatter(alignment, dice, s=9, alpha=0.5, linewidths=0, color=COLOURS[index % len(COLOURS)], label=organ)
-    axes.set(xlim=(-2, 102), ylim=(-2, 102), title=f"Slices of support and query, {_number(runs)}")
-    axes.set(xlabel="alignment Dice, percent", ylabel="segmentation Dice, percent")
-    axes.legend(markerscale=2)
     return save_figure(figure, output, mark)
 
 
@@ -76,7 +93,3 @@ def _curve(rows: Sequence[dict[str, Any]], protocol: str) -> dict[float, float]:
         if row["protocol"] == protocol:
             grouped[row["threshold"]].append(row)
     return {place: summarise(group)[protocol]["mean"] for place, group in grouped.items()}
-
-
-def _number(runs: Sequence[Any]) -> str:
-    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
