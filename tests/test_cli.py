@@ -202,6 +202,20 @@ def test_the_doctor_says_what_is_wrong_and_what_a_training_would_do(run_python, 
     assert "intensities look like CT in HU" in result.stdout
 
 
+def test_the_doctor_refuses_what_the_training_would(run_python, tmp_path):
+    """Overlays that do not go together, and label maps that the method needs; no fault is an error of the doctor."""
+    for number in range(6):
+        save(tmp_path / f"scans/p{number}.nii.gz", scan(number)[0])
+    doctor = ["-m", "common.tools.cli", "doctor", tmp_path / "scans"]
+    for words, fault in (
+        (["--config", "quick,cpu"], "wrong: overlays quick and cpu are two of one kind"),
+        (["--bundle", "lsnet"], "wrong: supervised training needs label maps of every training scan"),
+    ):
+        result = run_python(*doctor, *words, check=False)
+        assert result.returncode == 1 and fault in result.stdout and "internal error" not in result.stdout
+    assert "trains lsnet" in run_python(*doctor, "--bundle", "lsnet", "--config", "train_ssl,cpu").stdout
+
+
 def test_the_doctor_takes_a_channel_and_names_folds_that_do_not_fit(run_python, tmp_path):
     for number in range(2):
         for channel in (0, 1):

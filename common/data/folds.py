@@ -114,7 +114,7 @@ def make_folds(subject_ids: Iterable[SubjectId], fold: int, folds: int = FOLDS) 
     if not 2 <= folds <= len(ordered):
         raise InputError(
             f"folds must be 2 to the number of subjects ({len(ordered)}), got {folds}: "
-            "add scans, or train on all of them with fold null"
+            "add scans, or train on all of them (--fold none; fold: null)"
         )
     if not 0 <= fold < folds:
         raise InputError(f"fold must be 0 to {folds - 1}, got {fold}")
@@ -190,7 +190,10 @@ def training_items(datalist: Sequence[Item], excluded_labels: Sequence[int] = ()
     unlabelled = [item["subject"] for item in datalist if "label" not in item]
     if unlabelled:
         option = "supervised training" if labelled else "excluded_labels"
-        raise InputError(f"{option} needs label maps of every training scan; there is none for {unlabelled}")
+        raise InputError(
+            f"{option} needs label maps of every training scan; there is none for {unlabelled}: add them, or take an "
+            "overlay or a bundle that trains without labels"
+        )
     return list(datalist)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -11,7 +12,11 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import Tensor
 
+from ..data.reading import file_name
+
 LOST = "lost_organs"
+
+logger = logging.getLogger(__name__)
 
 
 class KeepDrawnd(MapTransform):
@@ -31,9 +36,28 @@ class KeepDrawnd(MapTransform):
         """Return label maps that hold everything drawn."""
         d = dict(data)
         for key in self.key_iterator(d):
+            for line in drawn_across(d[self.drawn_key]):
+                logger.warning(f"{file_name(d[key])}: {line}")
             d[key] = keep_drawn(d[key], d[self.drawn_key])
         d.pop(self.drawn_key, None)
         return d
+
+
+def drawn_across(label: MetaTensor) -> list[str]:
+    """Find organs that are drawn on one plane across the slices, and so are a line on each of them.
+
+    Args:
+        label: ``(1, X, Y, Z)``, label values, slice axis last.
+    """
+    values, lines = label.as_tensor().round().int()[0], []
+    for value in values.unique().tolist():
+        x, y, z = (int(places.max() - places.min()) + 1 for places in (values == value).nonzero(as_tuple=True))
+        if value and z > 2 and max(x, y) > 2 and min(x, y) == 1:
+            lines.append(
+                f"organ {value} is drawn on one plane across the slices that the model cuts, a line on each of {z}; "
+                "draw it on one of these slices instead"
+            )
+    return lines
 
 
 def keep_drawn(resampled: MetaTensor, drawn: MetaTensor) -> MetaTensor:

@@ -5,7 +5,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Spacing
 
-from common.transforms.drawn import LOST, KeepDrawnd, keep_drawn
+from common.transforms.drawn import LOST, KeepDrawnd, drawn_across, keep_drawn
 
 
 def label_map(shape=(20, 20, 30), spacing=(1.0, 1.0, 1.5)):
@@ -76,3 +76,11 @@ def test_what_lies_outside_is_told():
     data = KeepDrawnd("label")({"label": cropped, "drawn_label": drawn})
     assert data["label"].meta[LOST] == [4]
     assert list(data) == ["label"]
+
+
+def test_a_drawing_across_the_slices_is_told():
+    """Organ 1 is drawn on a coronal plane, 2 on an axial one, 3 is a volume, 4 a vertical line."""
+    label = torch.zeros(1, 9, 9, 8)
+    label[0, 2:6, 4, 1:6], label[0, 1:4, 1:4, 7], label[0, 6:8, 6:8, 2:6], label[0, 0, 0, :] = 1, 2, 3, 4
+    (line,) = drawn_across(MetaTensor(label))
+    assert line.startswith("organ 1 is drawn on one plane across the slices that the model cuts, a line on each of 5")

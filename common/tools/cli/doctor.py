@@ -35,7 +35,7 @@ def doctor(
         for line in plan:
             print(line)
         if found.faults:
-            raise typer.Exit(1)
+            raise SystemExit(1)
 
 
 def _machine() -> list[str]:
@@ -116,8 +116,8 @@ class _Dataset:
 
 def _training(found: _Dataset, bundle: Path, config: list[str], data: str) -> list[str]:
     """Say what a training would do; that it cannot divide the scans is one more fault."""
-    from ...data import split
-    from ...workflow import bundle_folder, merged_config
+    from ...data import split, training_items
+    from ...workflow import bundle_folder, check_configuration, merged_config
     from .training import machine_overlays
 
     if not found.items:
@@ -125,8 +125,11 @@ def _training(found: _Dataset, bundle: Path, config: list[str], data: str) -> li
     folder = bundle_folder(bundle)
     names = config or machine_overlays(None)
     settings = merged_config(folder, ["train", *names])
+    labelled = settings.get("train#dataset#labelled", settings["train"]["dataset"].get("labelled")) is True
     try:
+        check_configuration(folder, ["train", *names], {})
         parts = split(found.items, settings["fold"], settings["challenge"], support_rule=settings["support_rule"])
+        training_items(parts["train"], settings["excluded_labels"], labelled)
     except InputError as error:
         found.faults.append(one_line(error))
         return []
