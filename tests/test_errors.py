@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from common import cli
 from common.background import in_background
 from common.errors import DEBUG, InputError, guard
 from common.stopping import Terminated, end_processes, run_process, stoppable
+from common.tools import cli
 from common.workers import in_workers
 from tests.e2e.tiny import SMALL_TRAINING
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.evaluation import crossval
+from common.tools.crossval import execution as crossval
 from common.tools.crossval.results import read_results
 from common.tools.crossval.runs import Study, list_runs
 from common.workflow import bundle_workflow
