@@ -236,8 +236,7 @@ def _name(key: str) -> str:
 
 def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
     """Write a pack; return the digest of its content."""
-    written = []
-    digest = hashlib.sha256()
+    written, digest = [], hashlib.sha256()
     with (folder / "images.npy").open("wb") as images, (folder / "supervoxels.npy").open("wb") as supervoxels:
         shape = (0, 0, 0)
         for volume in _read(dataset):
