@@ -62,7 +62,7 @@ def test_alignment_and_segmentation_dice_of_slices():
 
 def test_what_cannot_be_analysed_is_refused(tmp_path, write_run, same):
     write_run(same(0.5))
-    with pytest.raises(InputError, match="analysis is thresholds or misalignment, got noise"):
+    with pytest.raises(InputError, match="analysis is misalignment or thresholds, got noise"):
         analyse("noise", tmp_path, "phantom", ROOT / "bundles")
     with pytest.raises(InputError, match=r"no run with weights .* of a bundle in .* that offers thresholds"):
         analyse("thresholds", tmp_path, "phantom", ROOT / "bundles")
