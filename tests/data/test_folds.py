@@ -64,7 +64,8 @@ def test_a_line_tells_that_nothing_is_kept_out_of_unlabelled_scans(caplog):
     split(scans, None)
     split(scans, 0, queries=["a"])
     assert caplog.text == ""
-    with pytest.raises(InputError, match=r"subjects \(2\), got 5: add scans, or train on all of them with fold null"):
+    fix = r"add scans, or train on all of them \(--fold none; fold: null\)"
+    with pytest.raises(InputError, match=rf"subjects \(2\), got 5: {fix}"):
         split(datalist_of(["a", "b"]), 0)
 
 
