@@ -97,7 +97,7 @@ def _bears(path: Path, mark: str) -> bool:
 
 
 def _is_own_nifti(path: Path, mark: str) -> bool:
-    from .data.formats import nifti_header, read_header, read_voxels
+    from .data.formats import read_header, read_voxels
 
-    stored = bytes(nifti_header(path)["descrip"].item()).decode()
-    return stored == voxels_mark(mark, read_voxels(read_header(path), small=math.inf))
+    header = read_header(path)
+    return header.description == voxels_mark(mark, read_voxels(header, small=math.inf))

@@ -16,11 +16,9 @@ def mark_clipped(header: Nifti1Header, percentile: float) -> None:
     header["descrip"] = _MARK.format(percentile).encode()
 
 
-def clipped_percentile(header: Nifti1Header) -> float | None:
-    """Read the percentile above which a scan is clipped; None where its header says nothing of it."""
-    found = re.fullmatch(
-        _MARK.replace("{:g}", r"(\d+\.?\d*)"), bytes(header["descrip"]).rstrip(b"\0").decode("latin-1")
-    )
+def clipped_percentile(description: str) -> float | None:
+    """Read from a header's description the percentile above which a scan is clipped; None where it says nothing."""
+    found = re.fullmatch(_MARK.replace("{:g}", r"(\d+\.?\d*)"), description)
     return float(found[1]) if found else None
 
 

@@ -58,8 +58,10 @@ def read_scan(path: str | Path) -> MetaTensor:
         InputError: no such file, damaged, of another kind, or no scan.
     """
     path = _existing(path)
-    volume = check_scan(_volume(path, *_voxels(path, small=2**28), np.float32))
-    if extension(path) in (".nii", ".nii.gz") and (percentile := clipped_percentile(nifti_header(path))) is not None:
+    voxels, affine, description = _voxels(path, small=2**28)
+    volume = check_scan(_volume(path, voxels, affine, np.float32))
+    percentile = clipped_percentile(description)
+    if percentile is not None:
         volume.meta[CLIPPED] = percentile
     return volume
 
@@ -79,7 +81,7 @@ def read_label(path: str | Path, image: MetaTensor | None = None) -> MetaTensor:
         return check_label(read_dicom_seg(path, image), image)
     if image is not None and path.is_file() and sorted(read_header(path).shape) != sorted(image.shape[1:]):
         raise _other_grid(path, read_header(path).shape, image)  # before memory is taken
-    voxels, affine = _voxels(path, small=2**30 if image is None else math.inf)
+    voxels, affine, _ = _voxels(path, small=2**30 if image is None else math.inf)
     exact = voxels.dtype.kind in "iu" and max(-int(voxels.min()), int(voxels.max())) <= _LARGEST_FLOAT
     dtype = np.float32 if exact or np.can_cast(voxels.dtype, np.float32) else np.float64
     return check_label(_volume(path, voxels, affine, dtype), image)
@@ -226,12 +228,12 @@ def _existing(path: str | Path, segmentation: bool = False) -> Path:
     return path
 
 
-def _voxels(path: Path, small: float) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels ``(X, Y, Z)`` as they are stored, and their affine."""
+def _voxels(path: Path, small: float) -> tuple[np.ndarray, np.ndarray, str]:
+    """Voxels ``(X, Y, Z)`` as they are stored, their affine, and what the file says of itself."""
     if path.is_dir():
-        return read_series(path)
+        return *read_series(path), ""
     header = read_header(path)
-    return read_voxels(header, small), header.affine
+    return read_voxels(header, small), header.affine, header.description
 
 
 def _volume(path: Path, voxels: np.ndarray, affine: np.ndarray, dtype: type) -> MetaTensor:

@@ -46,7 +46,7 @@ class Encoding:
         Images and weights are compared by value: a loader copies the first, a CUDA graph changes the second unseen.
         """
         state = segmenter.encoder.state_dict().values()
-        weights = torch.tensor([float(weight.double().sum()) for weight in state])
+        weights = torch.stack([images.new_zeros((), dtype=torch.float64), *(weight.double().sum() for weight in state)])
         if self._support is not None:
             encoder, *kept, features = self._support
             if encoder is segmenter.encoder and all(map(_same, kept, (weights, images))):

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from scipy.ndimage import find_objects
 from torch import Tensor
 
 from ..data.reading import file_name
@@ -49,9 +51,10 @@ def drawn_across(label: MetaTensor) -> list[str]:
     Args:
         label: ``(1, X, Y, Z)``, label values, slice axis last.
     """
-    values, lines = label.as_tensor().round().int()[0], []
-    for value in values.unique().tolist():
-        x, y, z = (int(places.max() - places.min()) + 1 for places in (values == value).nonzero(as_tuple=True))
+    values, numbers = np.unique(label.as_tensor()[0].round().int().numpy(force=True), return_inverse=True)
+    lines = []
+    for value, box in zip(values.tolist(), find_objects(numbers.reshape(label.shape[1:]) + 1), strict=True):
+        x, y, z = (places.stop - places.start for places in box)
         if value and z > 2 and max(x, y) > 2 and min(x, y) == 1:
             lines.append(
                 f"organ {value} is drawn on one plane across the slices that the model cuts, a line on each of {z}; "

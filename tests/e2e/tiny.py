@@ -1,16 +1,12 @@
 """Tiny scans and, for every bundle, the settings that go with them, from its ``about.yaml``."""
 
-from pathlib import Path
-
 import nibabel as nib
 import numpy as np
-import yaml
+
+from common.tools.crossval.about import all_abouts
 
 AFFINE = np.diag([-2.0, 2.0, 6.0, 1.0])
-ABOUT = {
-    path.parent.name: yaml.safe_load(path.read_text())
-    for path in sorted(Path(__file__).parents[2].glob("bundles/*/about.yaml"))
-}
+ABOUT = {about["bundle"]: about for about in all_abouts()}
 _TESTS = {bundle: about["tests"] for bundle, about in ABOUT.items()}
 # Overrides for every configuration of a bundle, and for training.
 SMALL = {bundle: tests["tiny"] for bundle, tests in _TESTS.items()}

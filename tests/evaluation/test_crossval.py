@@ -180,6 +180,13 @@ def test_methods_that_learn_from_organs_are_trained_by_group(abdominal):
     assert [run.group for run in list_runs(lsnet, "visceral")] == ["liver", "spleen", "kidneys", "psoas"]
 
 
+def test_untrained_runs_keep_the_weights_that_they_are_initialised_with():
+    """Only where the bundle has such a setting: 3D ALPNet starts from random weights."""
+    for bundle, init in (("ssl_alpnet", {"init": "coco"}), ("alpnet3d", {})):
+        (run,) = list_runs(ROOT / "bundles" / bundle, "chaos_t2", [0], config=["paper"], untrained=True)
+        assert run.overrides == {"checkpoint": None, **init} and run.variant == "paper+untrained" and run.untrained
+
+
 @pytest.mark.slow
 def test_a_failing_run_is_named_and_the_others_are_executed(study):
     good, bad = runs_of([0]), runs_of([1], overrides={**SHORT, "encoder_depth": 7})

@@ -16,7 +16,6 @@ from torch import nn
 from common.evaluation import CaseMetrics, collect, summarise
 from common.files import write_json
 from common.inferers import FewShotInferer, FewShotVolumeInferer
-from common.pictures import COLOURS, save_figure
 
 
 def search_thresholds(
@@ -62,10 +61,12 @@ def draw(files: Sequence[Path], output: Path, mark: str = "") -> Path:
         output: PNG to write.
         mark: of the command that draws.
     """
-    runs = [json.loads(path.read_text()) for path in files]
-    protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run["rows"]))
     from matplotlib.figure import Figure
 
+    from common.pictures import COLOURS, save_figure
+
+    runs = [json.loads(path.read_text()) for path in files]
+    protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run["rows"]))
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for colour, protocol in zip(COLOURS, protocols, strict=False):

@@ -16,7 +16,6 @@ from common.evaluation import CaseMetrics, collect
 from common.files import write_json
 from common.inferers import FewShotInferer
 from common.inferers.support import read_support
-from common.pictures import COLOURS, save_figure
 
 
 def measure_misalignment(
@@ -55,13 +54,15 @@ def draw(files: Sequence[Path], output: Path, mark: str = "") -> Path:
         output: PNG to write.
         mark: of the command that draws.
     """
+    from matplotlib.figure import Figure
+
+    from common.pictures import COLOURS, save_figure
+
     runs = [json.loads(path.read_text()) for path in files]
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for run in runs:
         for row in run["rows"]:
             points[row["organ"]].append((100 * row["alignment_dice"], 100 * row["dice"]))
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     for index, (organ, pairs) in enumerate(sorted(points.items())):

@@ -32,6 +32,7 @@ class Header:
         skip: bytes of the decoded stream in front of the first voxel.
         slope: factor of the stored values; None: they are not scaled.
         intercept: added to the scaled values.
+        description: what a NIfTI file says of itself, empty for other formats.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Header:
     skip: int = 0
     slope: float | None = None
     intercept: float | None = None
+    description: str = ""
 
     @property
     def size(self) -> int:

@@ -55,9 +55,10 @@ def read_nifti(path: Path) -> Header:
     except _FAULTS as error:
         raise _unreadable(path, str(error)) from error
     affine = _affine(path, header)
-    return Header(
-        path, volume_shape(path, shape), affine, dtype, path, 0, "gzip" if compressed else "raw", skip, slope, intercept
-    )
+    description = bytes(header["descrip"]).rstrip(b"\0").decode("latin-1")
+    encoding = "gzip" if compressed else "raw"
+    where = (path, 0, encoding, skip)
+    return Header(path, volume_shape(path, shape), affine, dtype, *where, slope, intercept, description)
 
 
 def _read(path: Path) -> tuple[Nifti1Header, bool]:

@@ -134,9 +134,8 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
     unpublished: list[str] = []
     partial: dict[str, list[str]] = {}
     for summary in summaries:
-        name, figures = method_name(summary.run), None
-        if is_paper_configuration(summary.run):  # of another scale a difference would say nothing
-            figures = published(summary.run, protocol)
+        name, of_paper = method_name(summary.run), is_paper_configuration(summary.run)
+        figures = published(summary.run, protocol) if of_paper else None  # of another scale it would say nothing
         cells = [percent(summary.scores.get(organ)) if organ in summary.organs else "–" for organ in organs]
         over_runs = summary.over_runs
         spread = "–" if over_runs is None or over_runs.std is None else f"{over_runs.std:.2f}"
@@ -144,7 +143,7 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
         rows.append([name, *cells, percent(summary.mean), spread, runs])
         if figures is not None:
             rows += _beside(summary, figures, organs)
-        elif not summary.run.untrained and is_paper_configuration(summary.run):
+        elif of_paper and not summary.run.untrained:
             unpublished.append(name)
         if summary.missing:
             partial.setdefault(", ".join(summary.missing), []).append(name)

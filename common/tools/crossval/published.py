@@ -39,11 +39,10 @@ class Figures:
 
 def method_name(run: Run) -> str:
     """Name the method of a run; untrained networks and overlays that no paper knows are named as such."""
-    overlays = _method_overlays(run)
-    known = _names().get((run.bundle, overlays))
-    if known is not None and (not run.untrained or is_paper_configuration(run)):
+    known = _known_method(run)
+    if known is not None:
         return known
-    trained = overlays - {_UNTRAINED}
+    trained = _method_overlays(run) - {_UNTRAINED}
     base = _names().get((run.bundle, frozenset()), run.bundle)
     name = _names().get((run.bundle, trained)) or " with ".join([base, *sorted(trained)])
     return f"untrained {name}" if run.untrained else name
@@ -73,10 +72,7 @@ def published(run: Run, protocol: str) -> Figures | None:
     Returns:
         None where no paper has them, as for most untrained networks.
     """
-    method = _names().get((run.bundle, _method_overlays(run)))
-    if method is None or (run.untrained and not is_paper_configuration(run)):
-        return None  # untrained networks of another size or from random weights are not the paper's
-    key = (method, run.dataset, run.setting, protocol)
+    key = (_known_method(run), run.dataset, run.setting, protocol)
     return next((figures for place, figures in _rows() if place == key), None)
 
 
@@ -99,6 +95,13 @@ def all_figures() -> Iterable[tuple[tuple[str, str, int, str], Figures]]:
 
 def _is_scale(overlay: str) -> bool:
     return overlay in _DATA | _SIZES
+
+
+def _known_method(run: Run) -> str | None:
+    """Name the method in our tables; untrained networks of another size or from random weights are not the paper's."""
+    if run.untrained and not is_paper_configuration(run):
+        return None
+    return _names().get((run.bundle, _method_overlays(run)))
 
 
 def _method_overlays(run: Run) -> frozenset[str]:

@@ -97,7 +97,9 @@ def list_runs(
         )
     configs, overrides = ["train", *config], dict(overrides or {})
     if untrained:
-        overrides |= {"checkpoint": None, "init": overrides.get("init", merged_config(bundle, configs).get("init"))}
+        # evaluate.yaml would start from random weights, since a checkpoint brings all; here nothing else does.
+        inits = {key: value for key, value in merged_config(bundle, configs).items() if key == "init"}
+        overrides = {**inits, **overrides, "checkpoint": None}
     variant = "+".join([*config, *(["untrained"] if untrained else [])])
     groups: list[str | None] = [None]
     by_group = organ_groups(dataset, setting)

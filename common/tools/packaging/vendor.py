@@ -48,7 +48,7 @@ def vendored(config: str, bundle: Path) -> str:
 
 def _script(text: str) -> str:
     """Import ``common`` relatively, among the script's other relative imports and sorted with them."""
-    text = re.sub(r"^from common\b", "from .common", text, flags=re.MULTILINE)
+    text = re.sub(r"^( *)from common\b", r"\1from .common", text, flags=re.MULTILINE)
 
     def merge(match: re.Match[str]) -> str:
         statements = re.findall(_RELATIVE_IMPORT, match[0])
