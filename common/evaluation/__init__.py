@@ -1,6 +1,6 @@
 """Scores per case and organ, protocol by protocol."""
 
+from .averages import dice_table, summarise
 from .cases import CaseMetrics, collect, evaluate
-from .tables import dice_table, summarise
 
 __all__ = ["CaseMetrics", "collect", "dice_table", "evaluate", "summarise"]

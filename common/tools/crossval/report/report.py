@@ -10,7 +10,7 @@ from .... import __version__
 from ....errors import InputError
 from ....files import write_text
 from ....records import check_output, mark_of, relative
-from ..comparison import comparison_grids, dataset_name
+from ..comparison import comparison_tables, dataset_name
 from ..results import by_entry, read_results
 from . import listings, sections
 from .gallery import draw_gallery
@@ -61,7 +61,7 @@ def write_report(
         summary=f"Runs: {len(results)}, on {', '.join(map(dataset_name, datasets))}; read from {folder}.",
         version=__version__,
         overview=sections.overview(results),
-        grids=comparison_grids(results),
+        tables=comparison_tables(results),
         charts=sections.box_plots(entries),
         pictures=pictures,
         missing=missing,

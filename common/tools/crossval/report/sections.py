@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..comparison import dataset_name, label, places
-from ..grid import Grid
 from ..published import method_name, scale_overlays
 from ..results import Result
+from ..table import Table
 from .charts import Box, Curve, box_plot, curves
 from .gallery import Gallery, choose_cases, supervoxel_picture
 from .listings import entry_title, scored_rows, short_name, shown_value
@@ -24,7 +24,7 @@ class Part:
     title: str
     charts: list[tuple[str, str]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    tables: list[Grid] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
 
 
 @dataclass
@@ -133,7 +133,7 @@ def training(entries: Sequence[Sequence[Result]]) -> list[Part]:
         ]
         if lines:
             part.charts.append(("Loss", curves(lines, f"Training loss of {part.title}")))
-        part.tables.append(Grid(f"Runs of {part.title}", _TRAINING, [_training_row(result) for result in entry]))
+        part.tables.append(Table(f"Runs of {part.title}", _TRAINING, [_training_row(result) for result in entry]))
         parts.append(part)
     return parts
 
