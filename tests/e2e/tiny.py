@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 
-from common.tools.crossval.about import all_abouts
+from common.tools.crossval.published import all_abouts
 
 AFFINE = np.diag([-2.0, 2.0, 6.0, 1.0])
 ABOUT = {about["bundle"]: about for about in all_abouts()}

@@ -89,7 +89,7 @@ def test_tests_between_methods_of_one_scale(tmp_path, write_run, same):
     text = format_results(tmp_path)
     table = text[text.index("EP1 (quick): tests") :]
     assert cells(table.splitlines()[3]) == [
-        "ADNet", "CRAPNet", "5", "+11.00", "0.0312", "significant (p < 0.05)"
+        "ADNet", "CRAPNet", "5", "+11.00", "0.0312"
     ]  # fmt: skip
     assert "untrained" not in table
     assert "SSL-ALPNet" not in table

@@ -68,7 +68,7 @@ def table(
 ) -> None:
     """Compare our results with the papers'."""
     from ..crossval.comparison import format_results
-    from ..crossval.page import write_results_page
+    from ..crossval.results_page import write_results_page
 
     if page is not None:
         write_results_page(results, page, bundles)

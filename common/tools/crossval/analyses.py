@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from ...errors import InputError
 from ...records import check_output, mark_of, relative
-from .about import all_abouts
 from .execution import evaluate_run
+from .published import all_abouts
 from .results import read_results
 from .runs import Study
 

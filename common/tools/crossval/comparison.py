@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from .published import Figures, is_paper_configuration, method_name, published, published_organs, scale_overlays
 from .results import Result, by_entry, read_results
@@ -68,7 +69,7 @@ def comparison_tables(results: Sequence[Result]) -> list[Table]:
         tables.append(table)
         tests = [row for same in on_same.values() for row in _tests(same)]
         if tests:
-            header = ["higher", "than", "runs", "difference", "p", ""]
+            header = ["higher", "than", "runs", "difference", "p"]
             tables.append(Table(f"{place.title}: tests", header, tests, [_TEST_NOTE]))
     return tables
 
@@ -179,14 +180,13 @@ def _tests(summaries: Sequence[Summary]) -> list[list[str]]:
     """Test the best method against the others."""
     rows = []
     trained = [summary for summary in summaries if summary.runs and not summary.run.untrained]
-    ranked = sorted(trained, key=lambda summary: sum(summary.runs.values()) / len(summary.runs), reverse=True)
+    ranked = sorted(trained, key=lambda summary: fmean(summary.runs.values()), reverse=True)
     for other in ranked[1:]:
         best = ranked[0]
         shared = sorted(set(best.runs) & set(other.runs))
         if best.organs == other.organs and len(shared) > 1:
-            points = sum(best.runs[key] - other.runs[key] for key in shared) / len(shared)
+            points = fmean(best.runs[key] - other.runs[key] for key in shared)
             pairs, p = wilcoxon(best, other)
             names = [method_name(one.run) for one in (best, other)]
-            verdict = "significant (p < 0.05)" if p < 0.05 else "not significant"
-            rows.append([*names, str(pairs), f"{points:+.2f}", f"{p:.4f}", verdict])
+            rows.append([*names, str(pairs), f"{points:+.2f}", f"{p:.4f}"])
     return rows

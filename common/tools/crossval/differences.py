@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...workflow import has_config, merged_config
 from .published import scale_overlays
@@ -20,8 +19,7 @@ _NEUTRAL = {
 _INIT = {"coco": "MS-COCO weights", "imagenet": "ImageNet weights", "none": "random weights"}
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """One setting: its value in the paper's configuration and in ours."""
 
     name: str

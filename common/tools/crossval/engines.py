@@ -41,9 +41,7 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
             pool.shutdown(wait=False, cancel_futures=True)
             end_processes()
             raise
-    failed = [str(error) for future in futures if (error := future.exception()) is not None]
-    if failed:
-        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {_each_once(failed)}")
+    _check_failures([str(error) for future in futures if (error := future.exception()) is not None], len(runs))
     return [future.result() for future in futures]
 
 
@@ -85,13 +83,8 @@ def run_on_ray(
                 ray.cancel(other)
             ray.wait(tasks, num_returns=len(tasks), timeout=MERCY)
             raise
-    if failed:
-        raise InputError(f"{len(failed)} of {len(runs)} runs failed, start again to repeat them: {_each_once(failed)}")
+    _check_failures(failed, len(runs))
     return results
-
-
-def _each_once(faults: Sequence[str]) -> str:
-    return "; ".join(dict.fromkeys(faults))
 
 
 def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int = 1) -> Path:
@@ -113,3 +106,9 @@ def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int =
     ]
     write_text(script, "\n".join(lines) + "\n")
     return script
+
+
+def _check_failures(faults: Sequence[str], runs: int) -> None:
+    if faults:
+        each_once = "; ".join(dict.fromkeys(faults))
+        raise InputError(f"{len(faults)} of {runs} runs failed, start again to repeat them: {each_once}")

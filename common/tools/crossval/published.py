@@ -1,21 +1,22 @@
-"""The papers' figures, and which of our runs each is compared with."""
+"""What bundles say of their papers in ``about.yaml``: methods, figures, analyses; and which run each figure is for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from .about import all_abouts
+import yaml
+
+from ...workflow import shipped_bundles
 from .runs import CHALLENGES, Run
 
 # Overlays that say what is trained on and at what size, and leave the method alone.
-_DATA = {*CHALLENGES, "phantom"}
-_SIZES = {"paper", "cpu", "quick", "fast", "short"}
+_SCALES = {*CHALLENGES, "phantom", "paper", "cpu", "quick", "fast", "short"}
 # Overrides that the papers' configuration needs: statistics of the training scans (CT).
 _OF_THE_DATA = {"intensity_mean", "intensity_std"}
-_UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,22 @@ class Figures:
     std: Mapping[str, float]
 
 
+def all_abouts(bundles: Path | None = None) -> list[dict[str, Any]]:
+    """Read the ``about.yaml`` of bundles, each with the bundle's own name added under ``bundle``.
+
+    Args:
+        bundles: their folder; None: the project's.
+    """
+    folders = shipped_bundles() if bundles is None else sorted(path.parent for path in bundles.glob("*/about.yaml"))
+    return [_read(folder.absolute()) for folder in folders if (folder / "about.yaml").is_file()]
+
+
 def method_name(run: Run) -> str:
     """Name the method of a run; untrained networks and overlays that no paper knows are named as such."""
     known = _known_method(run)
     if known is not None:
         return known
-    trained = _method_overlays(run) - {_UNTRAINED}
+    trained = _method_overlays(run) - {"untrained"}
     base = _names().get((run.bundle, frozenset()), run.bundle)
     name = _names().get((run.bundle, trained)) or " with ".join([base, *sorted(trained)])
     return f"untrained {name}" if run.untrained else name
@@ -50,7 +61,7 @@ def method_name(run: Run) -> str:
 
 def scale_overlays(run: Run) -> list[str]:
     """Return the overlays of a run that set scale or data and leave the method alone."""
-    return [name for name in run.configs[1:] if _is_scale(name)]
+    return [name for name in run.configs[1:] if name in _SCALES]
 
 
 def is_paper_configuration(run: Run) -> bool:
@@ -73,12 +84,12 @@ def published(run: Run, protocol: str) -> Figures | None:
         None where no paper has them, as for most untrained networks.
     """
     key = (_known_method(run), run.dataset, run.setting, protocol)
-    return next((figures for place, figures in _rows() if place == key), None)
+    return next((figures for place, figures in all_figures() if place == key), None)
 
 
 def has_figures(run: Run) -> bool:
     """Tell whether a paper reports a run's method on its dataset, whatever setting and protocol."""
-    return any(place[:2] == (method_name(run), run.dataset) for place, _ in _rows())
+    return any(place[:2] == (method_name(run), run.dataset) for place, _ in all_figures())
 
 
 def published_organs(dataset: str) -> list[str]:
@@ -86,15 +97,6 @@ def published_organs(dataset: str) -> list[str]:
     tables = [table for table in _tables() if table["dataset"] == dataset]
     longest: list[str] = max((table["organs"] for table in tables), key=len, default=[])
     return [organ for organ in longest if organ != "mean"]
-
-
-def all_figures() -> Iterable[tuple[tuple[str, str, int, str], Figures]]:
-    """Return every figure with its method, dataset, setting and protocol."""
-    return _rows()
-
-
-def _is_scale(overlay: str) -> bool:
-    return overlay in _DATA | _SIZES
 
 
 def _known_method(run: Run) -> str | None:
@@ -106,8 +108,8 @@ def _known_method(run: Run) -> str | None:
 
 def _method_overlays(run: Run) -> frozenset[str]:
     """Overlays that make the method, and whether it is untrained."""
-    overlays = {name for name in run.configs[1:] if not _is_scale(name)}
-    return frozenset(overlays | ({_UNTRAINED} if run.untrained else set()))
+    overlays = {name for name in run.configs[1:] if name not in _SCALES}
+    return frozenset(overlays | ({"untrained"} if run.untrained else set()))
 
 
 @cache
@@ -125,7 +127,8 @@ def _tables() -> list[dict[str, Any]]:
 
 
 @cache
-def _rows() -> list[tuple[tuple[str, str, int, str], Figures]]:
+def all_figures() -> list[tuple[tuple[str, str, int, str], Figures]]:
+    """Return every figure with its method, dataset, setting and protocol."""
     rows = []
     for table in _tables():
         place = (table["dataset"], table["setting"], table["protocol"])
@@ -134,3 +137,8 @@ def _rows() -> list[tuple[tuple[str, str, int, str], Figures]]:
             std = dict(zip(table["organs"], row["std"], strict=True)) if "std" in row else {}
             rows.append(((row["method"], *place), Figures(table["paper"], table["table"], row["method"], dice, std)))
     return rows
+
+
+@cache
+def _read(folder: Path) -> dict[str, Any]:
+    return {**yaml.safe_load((folder / "about.yaml").read_text(encoding="utf-8")), "bundle": folder.name}

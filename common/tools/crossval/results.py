@@ -53,7 +53,11 @@ def read_results(folder: Path) -> list[Result]:
     results = [read_result(path) for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
     if not results:
         raise InputError(f"{folder} holds no result file (*.json); run fewshot crossval, or wait for its first run")
-    _check_duplicates(results)
+    names: dict[str, Path] = {}
+    for result in results:
+        other = names.setdefault(result.run.name, result.path)
+        if other is not result.path:
+            raise InputError(f"{other} and {result.path} are both of run {result.run.name}: delete one")
     for entry in by_entry(results).values():
         _check_mixture(entry)
     return sorted(results, key=_order)
@@ -111,7 +115,7 @@ def _check_cases(result: Result) -> None:
         if not isinstance(row, dict) or not {"protocol", "case", "organ", "dice"} <= set(row):
             raise InputError(f"{place} is {row!r}, expected protocol, case, organ and dice: {_MEND}")
         dice = row["dice"]
-        if dice is not None and (isinstance(dice, bool) or not isinstance(dice, (int, float)) or not 0 <= dice <= 1):
+        if dice is not None and (type(dice) not in (int, float) or not 0 <= dice <= 1):
             raise InputError(f"{place}: dice is {dice!r}, expected 0 to 1: {_MEND}")
         key = (row["protocol"], row["case"], row["organ"])
         if key in seen:
@@ -121,39 +125,28 @@ def _check_cases(result: Result) -> None:
         raise InputError(f"{result.path} holds no cases: {_MEND}")
 
 
-def _check_duplicates(results: Sequence[Result]) -> None:
-    names: dict[str, Path] = {}
-    for result in results:
-        other = names.setdefault(result.run.name, result.path)
-        if other is not result.path:
-            raise InputError(f"{other} and {result.path} are both of run {result.run.name}: delete one")
-
-
 def _check_mixture(entry: Sequence[Result]) -> None:
     """Refuse to average runs whose settings differ, and repeats that are none."""
     first = entry[0]
-    for result in entry[1:]:
+    seeds: dict[tuple[int, str | None, int], Path] = {}
+    for result in entry:
+        run, processes = result.run, [one.manifest.get("processes") for one in (first, result)]
         changed = [
-            f"{name} ({mine} and {other})"
-            for name, mine, other in (
-                ("configs", first.run.configs, result.run.configs),
-                ("overrides", first.run.overrides, result.run.overrides),
-                ("processes", first.manifest.get("processes"), result.manifest.get("processes")),
-            )
-            if mine != other and not (name == "processes" and None in (mine, other))
+            f"{name} ({getattr(first.run, name)} and {getattr(run, name)})"
+            for name in ("configs", "overrides")
+            if getattr(first.run, name) != getattr(run, name)
         ]
+        if None not in processes and processes[0] != processes[1]:
+            changed.append(f"processes ({processes[0]} and {processes[1]})")
         changed += differing(first.manifest, result.manifest)
         if changed:
             raise InputError(
                 f"{first.path} and {result.path} differ in {', '.join(changed)}, a mean says nothing: "
                 "keep runs of different settings in folders of their own"
             )
-    seeds: dict[tuple[int, str | None, int], Result] = {}
-    for result in entry:
-        run = result.run
-        other = seeds.setdefault((run.fold, run.group, run.seed), result)
-        if other is not result:
-            raise InputError(f"{other.path} and {result.path} have one seed, {run.seed}: a repeat needs another seed")
+        other = seeds.setdefault((run.fold, run.group, run.seed), result.path)
+        if other is not result.path:
+            raise InputError(f"{other} and {result.path} have one seed, {run.seed}: a repeat needs another seed")
 
 
 def _order(result: Result) -> tuple[Any, ...]:

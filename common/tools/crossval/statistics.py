@@ -10,13 +10,13 @@ deviation of an organ is over the runs or over the folds' means they do not say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
 from ...data import number_of_folds, organ_groups
+from ...evaluation import summarise
 from .published import has_figures, published_organs
 from .results import Result
 from .runs import Run
@@ -138,22 +138,13 @@ def wilcoxon(first: Summary, second: Summary) -> tuple[int, float]:
 
     keys = sorted(set(first.runs) & set(second.runs))
     differences = [first.runs[key] - second.runs[key] for key in keys]
-    if not any(differences):
-        return len(keys), 1.0
-    probability = float(signed_rank(differences, alternative="greater").pvalue)
-    return len(keys), probability if math.isfinite(probability) else 1.0
+    return len(keys), float(signed_rank(differences, alternative="greater").pvalue) if any(differences) else 1.0
 
 
 def _organ_means(cases: Sequence[Mapping[str, Any]], protocol: str, organs: Sequence[str]) -> dict[str, float]:
-    means = {}
-    for organ in organs:
-        parts: dict[str, list[float]] = {}
-        for row in cases:
-            if row["protocol"] == protocol and row["dice"] is not None and is_part(row["organ"], organ):
-                parts.setdefault(row["organ"], []).append(100 * row["dice"])
-        if parts:
-            means[organ] = fmean(fmean(values) for values in parts.values())
-    return means
+    measured = summarise(cases).get(protocol, {})
+    parts = {organ: [value for name, value in measured.items() if is_part(name, organ)] for organ in organs}
+    return {organ: 100 * fmean(values) for organ, values in parts.items() if values}
 
 
 def _expected(results: Sequence[Result]) -> dict[tuple[str | None, int, int], str]:
@@ -167,9 +158,7 @@ def _expected(results: Sequence[Result]) -> dict[tuple[str | None, int, int], st
 
 
 def _wanted(run: Run, organs: Sequence[str]) -> list[str]:
-    if run.group is None:
-        return list(organs)
-    tested = organ_groups(run.dataset, run.setting)[run.group]
+    tested = organs if run.group is None else organ_groups(run.dataset, run.setting)[run.group]
     return [organ for organ in organs if any(is_part(name, organ) for name in tested)]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from common.errors import InputError
 from common.tools.crossval.differences import differences, episodes
-from common.tools.crossval.page import BEGIN, END, write_results_page
 from common.tools.crossval.results import by_entry, read_results
+from common.tools.crossval.results_page import BEGIN, END, write_results_page
 from common.tools.crossval.runs import Run
 from common.tools.crossval.statistics import summarise_entry
 

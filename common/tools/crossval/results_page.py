@@ -11,7 +11,6 @@ from ...files import write_text
 from .comparison import comparison_tables, dataset_name, label
 from .differences import Difference, differences, episodes
 from .results import Result, by_entry, read_results
-from .runs import Run
 from .table import Table, render
 
 BEGIN, END = "<!-- written by fewshot table: begin -->", "<!-- written by fewshot table: end -->"
@@ -64,7 +63,7 @@ def _differences(results: Sequence[Result], bundles: Path) -> list[Table]:
     """Say in what the configurations of the tables' lines differ from the papers'."""
     users: dict[Difference, list[str]] = {}
     same = []
-    for run in _trained(results):
+    for run in (entry[0].run for entry in by_entry(results).values() if not entry[0].run.untrained):
         changes = differences(run, bundles)
         same += [] if changes else [label(run)]
         for change in changes:
@@ -77,12 +76,10 @@ def _differences(results: Sequence[Result], bundles: Path) -> list[Table]:
 
 def _costs(results: Sequence[Result], bundles: Path) -> Table:
     rows = []
-    entries = list(by_entry(results).values())
+    entries = [entry for entry in by_entry(results).values() if not entry[0].run.untrained]
     kinds = [kind for kind in _COSTS if any(_mean(entry, kind[1]) is not None for entry in entries)]
     for entry in entries:
         run = entry[0].run
-        if run.untrained:
-            continue
         means = [(_mean(entry, name), unit, text) for _, name, unit, text in kinds]
         cells = [UNKNOWN if mean is None else text.format(mean / unit) for mean, unit, text in means]
         seeds = sorted({result.run.seed for result in entry})
@@ -91,10 +88,6 @@ def _costs(results: Sequence[Result], bundles: Path) -> Table:
     header = ["", "episodes", "seeds", *(title for title, *_ in kinds), "device"]
     notes = ["Means over the runs. Elapsed time unless it says processor; other work may have shared the machine."]
     return Table(f"{dataset_name(results[0].run.dataset)}: cost of a run", header, rows, notes if kinds else [])
-
-
-def _trained(results: Sequence[Result]) -> list[Run]:
-    return [entry[0].run for entry in by_entry(results).values() if not entry[0].run.untrained]
 
 
 def _mean(entry: Sequence[Result], name: str) -> float | None:
