@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from monai.data import MetaTensor
@@ -15,17 +17,17 @@ from ..pictures import COLOURS, save_figure
 
 
 def draw_overlay(
-    image: str | Path,
-    prediction: str | Path,
+    image: str | Path | MetaTensor,
+    prediction: str | Path | MetaTensor,
     output: str | Path,
-    label: str | Path | None = None,
+    label: str | Path | MetaTensor | None = None,
     organ_names: dict[str, int] | None = None,
     columns: int = 6,
 ) -> Path:
     """Draw axial slices through the organs of one segmented scan.
 
     Args:
-        image: scan.
+        image: scan; a file, or a volume ``(1, X, Y, Z)`` with its affine, as the other two.
         prediction: its predicted label map.
         output: PNG to write.
         label: reference label map, drawn as white outlines.
@@ -35,8 +37,8 @@ def draw_overlay(
     Returns:
         Path of the PNG.
     """
-    volumes = [_axial(read_scan(image)), *(_axial(read_label(path)) for path in (prediction, label or prediction))]
-    scan, predicted, reference = volumes
+    scan, predicted = _axial(image, read_scan), _axial(prediction, read_label)
+    reference = predicted if label is None else _axial(label, read_label)
     organs = [int(value) for value in np.unique(np.concatenate([predicted.ravel(), reference.ravel()])) if value > 0]
     names = {int(value): name for name, value in (organ_names or {}).items()}
     occupied = np.flatnonzero(((predicted > 0) | (reference > 0)).any(axis=(0, 1)))
@@ -58,7 +60,7 @@ def draw_overlay(
         for number, organ in enumerate(organs):
             colour = COLOURS[number % len(COLOURS)]
             mask = _upright(predicted[..., index] == organ, window)
-            panel.imshow(np.ma.masked_equal(mask, 0), cmap=_single(colour), alpha=0.6, interpolation="nearest")
+            panel.imshow(np.ma.masked_equal(mask, 0), cmap=ListedColormap([colour]), alpha=0.6, interpolation="nearest")
             drawn = _upright(reference[..., index] == organ, window)
             if label is not None and drawn.any():
                 panel.contour(drawn, [0.5], colors="white", linewidths=0.8)
@@ -70,7 +72,8 @@ def draw_overlay(
     return save_figure(figure, output)
 
 
-def _axial(volume: MetaTensor) -> np.ndarray:
+def _axial(source: str | Path | MetaTensor, read: Callable[[str | Path], MetaTensor]) -> np.ndarray:
+    volume = source if isinstance(source, MetaTensor) else read(source)
     return np.asarray(Orientation(axcodes="LAS", labels=None)(volume)[0])
 
 
@@ -85,9 +88,3 @@ def _body_window(scan: np.ndarray) -> tuple[slice, slice]:
     bright = (scan > low + 0.1 * (high - low)).any(axis=2)
     spans = [np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0)]
     return tuple(slice(span[0], span[-1] + 1) if span.size else slice(None) for span in spans)  # type: ignore
-
-
-def _single(colour: str):  # type: ignore[no-untyped-def]
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap([colour])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,17 +23,15 @@ _LOOK: Any = {
 }
 
 
-@dataclass(frozen=True)
-class Box:
-    """One line of a box plot: Dice in percent by name of the case, and the number of cases without a value."""
+class Box(NamedTuple):
+    """One line of a box plot: Dice in percent, and the number of cases without a value."""
 
     label: str
-    values: Sequence[tuple[str, float]]
+    values: Sequence[float]
     undefined: int = 0
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """One line over iterations."""
 
     label: str
@@ -56,27 +53,25 @@ def box_plot(boxes: Sequence[Box], title: str) -> str:
         figure = Figure(figsize=(7.5, 0.6 + 0.32 * len(boxes)), layout="constrained")
         axes = figure.subplots()
         for place, box in enumerate(boxes):
-            values = [value for _, value in box.values]
-            if len(values) >= 3:
+            if len(box.values) >= 3:
                 look: Any = {f"{part}props": {"color": COLOURS[0]} for part in ("box", "whisker")}
                 look["medianprops"] = {"color": COLOURS[1], "linewidth": 2.5}
                 axes.boxplot(
-                    values, orientation="horizontal", positions=[place], widths=0.6, whis=(0, 100), showcaps=False,
+                    box.values, orientation="horizontal", positions=[place], widths=0.6, whis=(0, 100), showcaps=False,
                     showfliers=False, manage_ticks=False, **look,
                 )  # fmt: skip
-            axes.scatter(values, [place] * len(values), s=9, color=_GREY, zorder=3, linewidths=0)
+            axes.scatter(box.values, [place] * len(box.values), s=9, color=_GREY, zorder=3, linewidths=0)
         axes.set_yticks(range(len(boxes)), [f"{box.label}  {_count(box)}" for box in boxes], parse_math=False)
         axes.set(xlim=(-2, 102), ylim=(len(boxes) - 0.5, -0.5), xlabel="Dice, percent")
         return _svg(figure, axes, title)
 
 
-def curves(lines: Sequence[Curve], title: str, x_title: str = "iteration") -> str:
+def curves(lines: Sequence[Curve], title: str) -> str:
     """Draw lines over a common axis; values that are not finite are left out and counted in the legend.
 
     Args:
         lines: in the order of the legend.
         title: what is shown, for screen readers.
-        x_title: below the axis.
 
     Returns:
         An ``svg`` element.
@@ -85,17 +80,17 @@ def curves(lines: Sequence[Curve], title: str, x_title: str = "iteration") -> st
         figure = Figure(figsize=(8.5, max(3.0, 0.6 + 0.21 * len(lines))), layout="constrained")
         axes = figure.subplots()
         for number, line in enumerate(lines):
-            known = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
-            lost = len(line.y) - len(known)
+            known = np.isfinite(line.y)
+            lost = len(known) - known.sum()
             axes.plot(
-                [x for x, _ in known],
-                [y for _, y in known],
+                np.asarray(line.x)[known],
+                np.asarray(line.y)[known],
                 _STYLES[number // len(COLOURS) % len(_STYLES)],
                 color=COLOURS[number % len(COLOURS)],
-                marker="o" if len(known) == 1 else "",
+                marker="o" if known.sum() == 1 else "",
                 label=f"{line.label} ({lost} not finite)" if lost else line.label,
             )
-        axes.set_xlabel(x_title)
+        axes.set_xlabel("iteration")
         for text in figure.legend(loc="outside right upper", frameon=False).get_texts():
             text.set_parse_math(False)
         return _svg(figure, axes, title)

@@ -14,7 +14,6 @@ from ..table import Table
 UNKNOWN, UNDEFINED = "unknown", "–"
 _FIXED = ("protocol", "case", "organ", "dice")
 _COLUMNS = {"hd95_mm": "HD95, mm", "assd_mm": "ASSD, mm"}
-_HASH = 12  # characters of a hash that are shown in the table
 
 
 def entry_title(run: Run) -> str:
@@ -53,52 +52,25 @@ def cases(entries: Sequence[Sequence[Result]]) -> list[Table]:
 
 
 def manifest(results: Sequence[Result]) -> Table:
-    """List what each run depends on and what it cost; hashes in short."""
+    """List what each run was made with and what it cost."""
     keys = list(dict.fromkeys(key for result in results for key in result.manifest if key != "versions"))
     rows = []
     for result in results:
-        run = result.run
-        values = [shown_value(key, result.manifest.get(key)) for key in keys]
-        rows.append([run.name, str(run.seed), *values])
-    titles = [key.replace("_seconds", " time").replace("_", " ") for key in keys]
-    return Table("Runs", ["run", "seed", *titles], rows)
-
-
-def configurations(entries: Sequence[Sequence[Result]]) -> Table:
-    """List configurations and overrides, which the runs of an entry share."""
-    rows = []
-    for entry in entries:
-        run = entry[0].run
+        run, packages = result.run, result.manifest.get("versions") or {}
         overrides = ", ".join(f"{name}={json.dumps(value)}" for name, value in run.overrides.items())
-        rows.append([entry_title(run), ", ".join(run.configs), overrides or "none"])
-    return Table("Configurations", ["runs", "files", "overrides"], rows)
-
-
-def versions(results: Sequence[Result]) -> Table:
-    """List the packages' versions; one column for each set of them that occurs."""
-    groups: dict[str, list[str]] = {}
-    for result in results:
-        groups.setdefault(json.dumps(result.manifest.get("versions") or {}), []).append(result.run.name)
-    sets = [json.loads(text) for text in groups]
-    packages = dict.fromkeys(package for each in sets for package in each)
-    rows = [[package, *(each.get(package, UNKNOWN) for each in sets)] for package in packages]
-    header = ["package", *(f"{len(names)} runs" if len(names) > 1 else names[0] for names in groups.values())]
-    notes = [f"{title}: {', '.join(names)}." for title, names in zip(header[1:], groups.values(), strict=True)]
-    return Table("Versions", header, rows, notes if len(groups) > 1 else [])
-
-
-def hashes(results: Sequence[Result]) -> list[str]:
-    """Return the hashes of all manifests in full."""
-    found = {value for result in results for key, value in result.manifest.items() if key.endswith("sha256")}
-    return sorted(str(value) for value in found if value is not None)
+        versions = ", ".join(f"{package} {version}" for package, version in packages.items())
+        values = [shown_value(key, result.manifest.get(key)) for key in keys]
+        rows.append(
+            [run.name, str(run.seed), ", ".join(run.configs), overrides or "none", *values, versions or UNKNOWN]
+        )
+    titles = [key.replace("_seconds", " time").replace("_", " ") for key in keys]
+    return Table("Runs", ["run", "seed", "configurations", "overrides", *titles, "versions"], rows)
 
 
 def shown_value(key: str, value: Any) -> str:
-    """Write a value of a manifest; hashes in short, seconds as minutes where there are many."""
+    """Write a value of a manifest; seconds as minutes where there are many."""
     if value is None:
         return UNKNOWN
-    if key.endswith("sha256"):
-        return str(value)[:_HASH]
     if key.endswith("seconds"):
         return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -70,9 +70,6 @@ def write_report(
         training=sections.training(entries),
         cases=listings.cases(entries),
         runs=listings.manifest(results),
-        configurations=listings.configurations(entries),
-        versions=listings.versions(results),
-        hashes=listings.hashes(results),
     )
     write_text(path, f"{page}<!-- {mark} -->\n")
     return path

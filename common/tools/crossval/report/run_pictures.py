@@ -6,10 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import nibabel as nib
 import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
@@ -113,15 +111,11 @@ def _draw(item: dict[str, MetaTensor], index: int, picture: Picture, dice: float
         return f"Dice is {dice} now and {picture.dice} in the results: these are other weights, scans or configurations"
     image, label = item["image"], item["label"]
     same_grid = image.shape[1:] == label.shape[1:] and torch.allclose(image.affine, label.affine, atol=1e-3)
-    with TemporaryDirectory() as folder:
-        volumes = {"prediction": item["pred"][index], "label": label[index], "image": image[0]}
-        for name, volume in volumes.items():
-            array = torch.as_tensor(volume).numpy(force=True)
-            affine = (image if name == "image" else label).affine.numpy(force=True)
-            nib.save(nib.Nifti1Image(array, affine), Path(folder) / f"{name}.nii")
-        scan, prediction, reference = (Path(folder) / f"{name}.nii" for name in ("image", "prediction", "label"))
-        source = scan if same_grid else Path(file_name(image))  # scored on the stored grid
-        draw_overlay(source, prediction, picture.path, reference, {picture.organ: 1}, _SLICES)
+    scan = image if same_grid else file_name(image)  # scored on the stored grid
+    prediction, reference = (
+        MetaTensor(torch.as_tensor(mask)[None], affine=label.affine) for mask in (item["pred"][index], label[index])
+    )
+    draw_overlay(scan, prediction, picture.path, reference, {picture.organ: 1}, _SLICES)
     return ""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
 
 from ..comparison import dataset_name, label, places
 from ..published import method_name, scale_overlays
@@ -17,6 +19,14 @@ from .listings import entry_title, scored_rows, short_name, shown_value
 _TRAINING = ["run", "seed", "last iteration", "last loss", "learned threshold", "training time"]
 
 
+class Figure(NamedTuple):
+    """A picture as data URI, with its caption and its description."""
+
+    uri: str
+    caption: str
+    description: str
+
+
 @dataclass
 class Part:
     """A heading and what stands below it: charts as (title, SVG), figures, tables."""
@@ -27,44 +37,32 @@ class Part:
     tables: list[Table] = field(default_factory=list)
 
 
-@dataclass
-class Figure:
-    """A picture as data URI, with its caption and its description."""
-
-    uri: str
-    caption: str
-    description: str
-
-
 def overview(results: Sequence[Result]) -> Part:
     """Open the page: one sentence and one chart, of the table that rests on the most runs."""
     place = max(places(results), key=lambda place: sum(len(summary.runs) for summary, _ in place.measured))
-    boxes, best = [], ("", 0.0)
-    for summary, _ in place.measured:
-        runs = [(f"f{fold}-r{repeat}", dice) for (fold, repeat), dice in summary.runs.items()]
-        boxes.append(Box(method_name(summary.run), runs))
-        if summary.over_runs is not None and summary.over_runs.mean >= best[1]:
-            best = (method_name(summary.run), summary.over_runs.mean)
-    sentence = f"{best[0]} has the highest mean Dice, {best[1]:.1f} %" if best[0] else "No run is complete yet"
-    part = Part(f"{sentence}: {place.title}.")
-    part.charts.append(("Mean Dice of each run", box_plot(boxes, f"{place.title}: mean Dice of each run, by method")))
-    return part
+    names = [method_name(summary.run) for summary, _ in place.measured]
+    runs = [list(summary.runs.values()) for summary, _ in place.measured]
+    means = [(fmean(dice), name) for dice, name in zip(runs, names, strict=True) if dice]
+    sentence = "No run is complete yet"
+    if means:
+        sentence = "{1} has the highest mean Dice, {0:.1f} %".format(*max(means))
+    boxes = [Box(name, dice) for dice, name in zip(runs, names, strict=True)]
+    chart = box_plot(boxes, f"{place.title}: mean Dice of each run, by method")
+    return Part(f"{sentence}: {place.title}.", [("Mean Dice of each run", chart)])
 
 
 def box_plots(entries: Sequence[Sequence[Result]]) -> list[Part]:
     """Chart Dice per case: one part per dataset, setting and protocol, in it one chart per organ."""
-    found: dict[tuple[str, int], list[Sequence[Result]]] = {}
-    for entry in entries:
-        found.setdefault((entry[0].run.dataset, entry[0].run.setting), []).append(entry)
     parts = []
-    for (dataset, setting), here in sorted(found.items()):
-        here = sorted(here, key=lambda entry: entry[0].run.untrained)
-        scales = {tuple(scale_overlays(entry[0].run)) for entry in here}
+    for place in sorted({(entry[0].run.dataset, entry[0].run.setting) for entry in entries}):
+        here = [entry for entry in entries if (entry[0].run.dataset, entry[0].run.setting) == place]
+        here.sort(key=lambda entry: entry[0].run.untrained)
+        scales = {", ".join(scale_overlays(entry[0].run)) for entry in here}
         name = label if len(scales) > 1 else method_name  # a scale that all share stands in the heading
-        scale = ", ".join(next(iter(scales))) if len(scales) == 1 else ""
+        scale = scales.pop() if len(scales) == 1 else ""
         rows = [row for entry in here for _, row in scored_rows(entry)]
         for protocol in sorted({row["protocol"] for row in rows}):
-            title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
+            title = f"{dataset_name(place[0])}, setting {place[1]}, {protocol.upper()}"
             part = Part(f"{title} ({scale})" if scale else title)
             scored = [entry for entry in here if any(row["protocol"] == protocol for _, row in scored_rows(entry))]
             for organ in dict.fromkeys(row["organ"] for row in rows if row["protocol"] == protocol):
@@ -83,23 +81,18 @@ def overlays(
     missing: dict[str, list[str]] = {}
     for entry in _trained(entries):
         part = Part(entry_title(entry[0].run))
-        reasons: dict[str, list[str]] = {}
         for choice in choose_cases(entry, results_dir):
             picture = choice.picture
             what = f"{picture.protocol.upper()}, {picture.organ}, {choice.rank}"
             place = f"{picture.case}, {short_name(choice.result.run)}"
             uri = gallery.images.get(picture.path)
             if uri is None:
-                reasons.setdefault(gallery.reasons[picture.path], []).append(f"{what} ({place})")
+                missing.setdefault(gallery.reasons[picture.path], []).append(f"{part.title}: {what} ({place})")
                 continue
             caption = f"{what}: Dice {100 * picture.dice:.1f}. {place}"
             seen = f"Slices of {picture.case}, above the scan, below the predicted {picture.organ} in colour"
             part.figures.append(Figure(uri, caption, f"{seen} and the reference outlined in white"))
-        if part.figures:
-            parts.append(part)
-        for reason, names in reasons.items():
-            whole = len(reasons) == 1 and not part.figures
-            missing.setdefault(reason, []).append(part.title if whole else f"{part.title}: {'; '.join(names)}")
+        parts += [part] if part.figures else []
     return parts, missing
 
 
@@ -156,10 +149,6 @@ def _training_row(result: Result) -> list[str]:
 
 
 def _box(name: str, entry: Sequence[Result], protocol: str, organ: str) -> Box:
-    found = [
-        (f"{row['case']}, {short_name(result.run)}", row["dice"])
-        for result, row in scored_rows(entry)
-        if (row["protocol"], row["organ"]) == (protocol, organ)
-    ]
-    known = [(case, 100 * dice) for case, dice in found if dice is not None]
-    return Box(name, known, len(found) - len(known))
+    rows = [row for _, row in scored_rows(entry) if (row["protocol"], row["organ"]) == (protocol, organ)]
+    known = [100 * row["dice"] for row in rows if row["dice"] is not None]
+    return Box(name, known, len(rows) - len(known))
