@@ -122,10 +122,9 @@ def _crossval(
     from ...resuming import make_folder
     from ...settings import check_value
     from ...workflow import bundle_folder, check_configuration
-    from ..crossval.ablations import ablation_overlays
     from ..crossval.engines import run_locally, run_on_ray, write_slurm
     from ..crossval.provenance import scans
-    from ..crossval.runs import Study, list_runs
+    from ..crossval.runs import Study, ablation_overlays, list_runs
 
     bundle = bundle_folder(bundle)
     if engine not in ("local", "ray", "slurm"):

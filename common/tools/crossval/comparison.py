@@ -86,7 +86,12 @@ class Place:
 
 def places(results: Sequence[Result]) -> Iterator[Place]:
     """Go through the tables of results in the order in which they are shown."""
-    for (dataset, setting, scale), entries in _by_place(results).items():
+    found: dict[tuple[str, int, tuple[str, ...]], list[list[Result]]] = {}
+    for entry in sorted(by_entry(results).values(), key=lambda entry: entry[0].run.untrained):
+        run = entry[0].run
+        scale = tuple(name for name in scale_overlays(run) if name != run.dataset)
+        found.setdefault((run.dataset, run.setting, scale), []).append(entry)
+    for (dataset, setting, scale), entries in sorted(found.items(), key=lambda item: item[0]):
         rows = [row for entry in entries for result in entry for row in result.cases]
         organs = published_organs(dataset) or list(
             dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
@@ -114,16 +119,6 @@ def percent(value: Score | None) -> str:
     if value is None:
         return MISSING
     return f"{value.mean:.2f}" if value.std is None else f"{value.mean:.2f} ± {value.std:.2f}"
-
-
-def _by_place(results: Sequence[Result]) -> dict[tuple[str, int, tuple[str, ...]], list[list[Result]]]:
-    """Entries that share a table: of one dataset and setting, and of one scale."""
-    found: dict[tuple[str, int, tuple[str, ...]], list[list[Result]]] = {}
-    for entry in by_entry(results).values():
-        run = entry[0].run
-        scale = tuple(name for name in scale_overlays(run) if name != run.dataset)
-        found.setdefault((run.dataset, run.setting, scale), []).append(entry)
-    return {place: sorted(found[place], key=lambda entry: entry[0].run.untrained) for place in sorted(found)}
 
 
 def _scans(entry: Sequence[Result]) -> str:

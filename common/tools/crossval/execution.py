@@ -16,10 +16,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ... import __version__
 from ...checkpoints import read_checkpoint, read_weights
 from ...errors import InputError, one_line
 from ...files import write_json
@@ -34,7 +35,7 @@ from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run
 logger = logging.getLogger(__name__)
 
 _UNTRAINED: dict[str, Any] = {"iteration": [], "loss": [], "threshold": None}
-_PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite", "fewshot-bundles")
+_PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite")
 
 
 def execute(study: Study, run: Run) -> Path:
@@ -235,16 +236,8 @@ def _manifest(study: Study) -> dict[str, Any]:
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"versions": {name: _version(name) for name in _PACKAGES}, "device": device, "processes": study.processes}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        from ... import __version__
-
-        return __version__
+    versions = {name: version(name) for name in _PACKAGES} | {"fewshot-bundles": __version__}
+    return {"versions": versions, "device": device, "processes": study.processes}
 
 
 def _training(work: Path, points: int = 200) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -28,8 +28,7 @@ _WIDTH, _QUALITY = 720, 72
 _FULL = f"left out: the page holds {BUDGET / 1e6:.0f} MB of pictures"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A case of an entry: ``rank`` is best, median, worst, or only."""
 
     rank: str
@@ -52,21 +51,19 @@ def choose_cases(entry: Sequence[Result], results_dir: Path) -> list[Choice]:
         entry: runs of one bundle, variant, dataset and setting.
         results_dir: their folder; pictures go below its ``work``.
     """
-    groups: dict[tuple[str, str], list[tuple[float, Result, dict[str, Any]]]] = {}
-    for result in entry:
-        for row in result.cases:
-            if row["dice"] is not None:
-                groups.setdefault((row["protocol"], row["organ"]), []).append((row["dice"], result, row))
+    scored = [(row, result) for result in entry for row in result.cases if row["dice"] is not None]
+    scored.sort(key=lambda item: item[0]["dice"])
+    kinds = dict.fromkeys((row["protocol"], row["organ"]) for result in entry for row in result.cases)
     choices = []
-    for (protocol, organ), scored in sorted(groups.items(), key=lambda group: group[0][0]):
-        scored.sort(key=lambda item: item[0])
-        places = {len(scored) - 1: "best", (len(scored) - 1) // 2: "median", 0: "worst"}
-        if len(scored) < 3:
-            places = {0: "only"} if len(scored) == 1 else {1: "best", 0: "worst"}
+    for protocol, organ in sorted(kinds, key=lambda kind: kind[0]):
+        here = [(row, result) for row, result in scored if (row["protocol"], row["organ"]) == (protocol, organ)]
+        places = {len(here) - 1: "best", (len(here) - 1) // 2: "median", 0: "worst"}
+        if len(here) < 3:
+            places = [{}, {0: "only"}, {1: "best", 0: "worst"}][len(here)]
         for place, rank in places.items():
-            dice, result, row = scored[place]
+            row, result = here[place]
             name = re.sub(r"[^\w.-]+", "_", f"{protocol}-{row['case']}-{organ}.png")
-            picture = Picture(protocol, row["case"], organ, dice, _folder(results_dir, result) / name)
+            picture = Picture(protocol, row["case"], organ, row["dice"], _folder(results_dir, result) / name)
             choices.append(Choice(rank, picture, result))
     return choices
 
@@ -92,24 +89,19 @@ def draw_gallery(
     choices = [choice for entry in entries for choice in choose_cases(entry, results_dir)]
     previews = {entry[0].run.name: supervoxel_picture(entry, results_dir) for entry in entries}
     gallery = Gallery()
-    jobs = []
-    for result in results:
+    for result in tqdm(results, desc="drawing", disable=None):
         work = results_dir / "work" / result.run.name
-        weights = work / "models" / "model.pt"
+        weights, preview = work / "models" / "model.pt", previews.get(result.run.name)
         pictures = [choice.picture for choice in choices if choice.result is result]
-        needed = {picture.path: weights for picture in pictures}
-        if result.run.name in previews:
-            needed[previews[result.run.name]] = work
+        needed = {picture.path: weights for picture in pictures} | ({preview: work} if preview else {})
         obstacles = {path: _obstacle(result, data, bundles, file) for path, file in needed.items()}
         gallery.reasons |= {path: reason for path, reason in obstacles.items() if reason}
         sources = [path for path in (result.path, weights) if path.is_file()]
         todo = {path for path, reason in obstacles.items() if not reason and not _is_fresh(path, sources)}
         if todo:
-            jobs.append((result, [picture for picture in pictures if picture.path in todo], todo))
-    for result, pictures, todo in tqdm(jobs, desc="drawing", disable=None):
-        shown = next(iter(todo - {picture.path for picture in pictures}), None)
-        folder = str(data[result.run.dataset])
-        gallery.reasons |= _draw_apart(result, results_dir, folder, bundles, pictures, shown)
+            folder, wanted = str(data[result.run.dataset]), [picture for picture in pictures if picture.path in todo]
+            shown = preview if preview in todo else None
+            gallery.reasons |= _draw_apart(result, results_dir, folder, bundles, wanted, shown)
     in_order = sorted((choice.picture for choice in choices), key=lambda picture: picture.protocol)
     _load(gallery, [*previews.values(), *(picture.path for picture in in_order)])
     return gallery

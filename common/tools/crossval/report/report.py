@@ -12,7 +12,7 @@ from ....files import write_text
 from ....records import check_output, mark_of, relative
 from ..comparison import comparison_tables, dataset_name
 from ..results import by_entry, read_results
-from . import listings, sections
+from . import sections
 from .gallery import draw_gallery
 
 _BUILT_IN = {"phantom": "phantom"}  # datasets that need no folder
@@ -68,8 +68,8 @@ def write_report(
         supervoxels=supervoxels,
         without_supervoxels=without,
         training=sections.training(entries),
-        cases=listings.cases(entries),
-        runs=listings.manifest(results),
+        cases=sections.cases(entries),
+        runs=sections.manifest(results),
     )
     write_text(path, f"{page}<!-- {mark} -->\n")
     return path

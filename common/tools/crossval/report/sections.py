@@ -1,21 +1,25 @@
-"""Parts of the page: box plots, overlays, supervoxels and training."""
+"""Parts of the page: charts, pictures, and tables of trainings, cases and runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..comparison import dataset_name, label, places
 from ..published import method_name, scale_overlays
 from ..results import Result
+from ..runs import Run
 from ..table import Table
 from .charts import Box, Curve, box_plot, curves
 from .gallery import Gallery, choose_cases, supervoxel_picture
-from .listings import entry_title, scored_rows, short_name, shown_value
 
+_UNKNOWN, _UNDEFINED = "unknown", "–"
+_FIXED = ("protocol", "case", "organ", "dice")
+_COLUMNS = {"hd95_mm": "HD95, mm", "assd_mm": "ASSD, mm"}
 _TRAINING = ["run", "seed", "last iteration", "last loss", "learned threshold", "training time"]
 
 
@@ -60,11 +64,11 @@ def box_plots(entries: Sequence[Sequence[Result]]) -> list[Part]:
         scales = {", ".join(scale_overlays(entry[0].run)) for entry in here}
         name = label if len(scales) > 1 else method_name  # a scale that all share stands in the heading
         scale = scales.pop() if len(scales) == 1 else ""
-        rows = [row for entry in here for _, row in scored_rows(entry)]
+        rows = [row for entry in here for _, row in _scored_rows(entry)]
         for protocol in sorted({row["protocol"] for row in rows}):
             title = f"{dataset_name(place[0])}, setting {place[1]}, {protocol.upper()}"
             part = Part(f"{title} ({scale})" if scale else title)
-            scored = [entry for entry in here if any(row["protocol"] == protocol for _, row in scored_rows(entry))]
+            scored = [entry for entry in here if any(row["protocol"] == protocol for _, row in _scored_rows(entry))]
             for organ in dict.fromkeys(row["organ"] for row in rows if row["protocol"] == protocol):
                 boxes = [_box(name(entry[0].run), entry, protocol, organ) for entry in scored]
                 description = f"{title}, {organ}: Dice per case; all values are in the tables of cases"
@@ -80,11 +84,11 @@ def overlays(
     parts: list[Part] = []
     missing: dict[str, list[str]] = {}
     for entry in _trained(entries):
-        part = Part(entry_title(entry[0].run))
+        part = Part(_entry_title(entry[0].run))
         for choice in choose_cases(entry, results_dir):
             picture = choice.picture
             what = f"{picture.protocol.upper()}, {picture.organ}, {choice.rank}"
-            place = f"{picture.case}, {short_name(choice.result.run)}"
+            place = f"{picture.case}, {_short_name(choice.result.run)}"
             uri = gallery.images.get(picture.path)
             if uri is None:
                 missing.setdefault(gallery.reasons[picture.path], []).append(f"{part.title}: {what} ({place})")
@@ -103,7 +107,7 @@ def supervoxels(
     users: dict[str, list[str]] = {}
     missing: dict[str, list[str]] = {}
     for entry in _trained(entries):
-        path, title = supervoxel_picture(entry, results_dir), entry_title(entry[0].run)
+        path, title = supervoxel_picture(entry, results_dir), _entry_title(entry[0].run)
         uri = gallery.images.get(path)
         if uri is not None:
             users.setdefault(uri, []).append(title)
@@ -118,9 +122,9 @@ def training(entries: Sequence[Sequence[Result]]) -> list[Part]:
     parts = []
     for entry in _trained(entries):
         run = entry[0].run
-        part = Part(entry_title(run))
+        part = Part(_entry_title(run))
         lines = [
-            Curve(short_name(result.run), result.training["iteration"], result.training["loss"])
+            Curve(_short_name(result.run), result.training["iteration"], result.training["loss"])
             for result in entry
             if result.training.get("loss")
         ]
@@ -131,6 +135,70 @@ def training(entries: Sequence[Sequence[Result]]) -> list[Part]:
     return parts
 
 
+def cases(entries: Sequence[Sequence[Result]]) -> list[Table]:
+    """List every case of an entry; distances in mm where they were measured."""
+    tables = []
+    for entry in entries:
+        extra = list(dict.fromkeys(key for _, row in _scored_rows(entry) for key in row if key not in _FIXED))
+        rows = [
+            [
+                *(_short_name(result.run), row["protocol"].upper(), str(row["case"]), str(row["organ"])),
+                _UNDEFINED if row["dice"] is None else f"{100 * row['dice']:.2f}",
+                *(_number(row.get(key)) for key in extra),
+            ]
+            for result, row in _scored_rows(entry)
+        ]
+        header = ["run", "protocol", "case", "organ", "Dice, %", *(_COLUMNS.get(key, key) for key in extra)]
+        tables.append(Table(_entry_title(entry[0].run), header, rows))
+    return tables
+
+
+def manifest(results: Sequence[Result]) -> Table:
+    """List what each run was made with and what it cost."""
+    keys = list(dict.fromkeys(key for result in results for key in result.manifest if key != "versions"))
+    rows = []
+    for result in results:
+        run, packages = result.run, result.manifest.get("versions") or {}
+        overrides = ", ".join(f"{name}={json.dumps(value)}" for name, value in run.overrides.items())
+        versions = ", ".join(f"{package} {version}" for package, version in packages.items())
+        values = [_shown_value(key, result.manifest.get(key)) for key in keys]
+        rows.append(
+            [run.name, str(run.seed), ", ".join(run.configs), overrides or "none", *values, versions or _UNKNOWN]
+        )
+    titles = [key.replace("_seconds", " time").replace("_", " ") for key in keys]
+    return Table("Runs", ["run", "seed", "configurations", "overrides", *titles, "versions"], rows)
+
+
+def _entry_title(run: Run) -> str:
+    """Name an entry beyond its place in a table."""
+    return f"{label(run)}, {dataset_name(run.dataset)}, setting {run.setting}"
+
+
+def _short_name(run: Run) -> str:
+    """Name a run within its entry."""
+    return f"{run.group + ' ' if run.group else ''}f{run.fold}-r{run.repeat}"
+
+
+def _scored_rows(entry: Sequence[Result]) -> Iterator[tuple[Result, dict[str, Any]]]:
+    """Go through the cases of all runs of an entry."""
+    for result in entry:
+        for row in result.cases:
+            yield result, row
+
+
+def _shown_value(key: str, value: Any) -> str:
+    """Write a value of a manifest; seconds as minutes where there are many."""
+    if value is None:
+        return _UNKNOWN
+    if key.endswith("seconds"):
+        return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _number(value: Any) -> str:
+    return _UNDEFINED if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
 def _trained(entries: Sequence[Sequence[Result]]) -> list[Sequence[Result]]:
     return [entry for entry in entries if not entry[0].run.untrained]
 
@@ -139,16 +207,16 @@ def _training_row(result: Result) -> list[str]:
     losses, steps = result.training.get("loss") or [], result.training.get("iteration") or []
     threshold = result.training.get("threshold")
     return [
-        short_name(result.run),
+        _short_name(result.run),
         str(result.run.seed),
         str(steps[-1]) if steps else "none recorded",
         f"{losses[-1]:.4f}" if losses else "none recorded",
         "none recorded" if threshold is None else f"{threshold:.3f}",
-        shown_value("train_seconds", result.manifest.get("train_seconds")),
+        _shown_value("train_seconds", result.manifest.get("train_seconds")),
     ]
 
 
 def _box(name: str, entry: Sequence[Result], protocol: str, organ: str) -> Box:
-    rows = [row for _, row in scored_rows(entry) if (row["protocol"], row["organ"]) == (protocol, organ)]
+    rows = [row for _, row in _scored_rows(entry) if (row["protocol"], row["organ"]) == (protocol, organ)]
     known = [100 * row["dice"] for row in rows if row["dice"] is not None]
     return Box(name, known, len(rows) - len(known))
