@@ -80,8 +80,8 @@ def test_the_page_shows_tables_charts_losses_threshold_cases_and_manifest(result
     ):  # fmt: skip
         assert shown in page.text, shown
     labels = [attributes["aria-label"] for attributes in page.all("svg")]
-    for protocol in ("EP1", "EP2"):
-        assert sum(f"{protocol}, liver" in label for label in labels) == 1
+    for scale in ("EP1 (cpu)", "EP2 (cpu)", "EP1"):
+        assert sum(f"setting 1, {scale}, liver" in label for label in labels) == 1
     assert sum("Training loss" in label for label in labels) == 1
     assert "ADNet's paper" not in page.text  # of another scale
 

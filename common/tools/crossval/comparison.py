@@ -58,11 +58,10 @@ def comparison_tables(results: Sequence[Result]) -> list[Table]:
     """Make a table for each dataset, setting, scale and protocol, and one of tests where methods share runs."""
     tables = []
     for place in places(results):
-        summaries = [summary for summary, _ in place.measured]
-        table = _comparison(f"{place.title}: Dice, percent", summaries, place.organs, place.protocol)
+        table = _comparison(f"{place.title}: Dice, percent", place.summaries, place.organs, place.protocol)
         on_same: dict[str, list[Summary]] = {}
-        for summary, scans in place.measured:
-            on_same.setdefault(scans, []).append(summary)
+        for summary in place.summaries:
+            on_same.setdefault(summary.scans, []).append(summary)
         if len(on_same) > 1:
             who = (f"{scans}: {', '.join(method_name(one.run) for one in same)}" for scans, same in on_same.items())
             table.notes.append(f"NOT THE SAME SCANS, lines cannot be compared. Hash of the scans {'; '.join(who)}.")
@@ -76,12 +75,18 @@ def comparison_tables(results: Sequence[Result]) -> list[Table]:
 
 @dataclass(frozen=True)
 class Place:
-    """What shares a table: the entries of one dataset, setting, scale and protocol, each with the hash of its scans."""
+    """What shares a table: the entries of one dataset, setting, scale and protocol."""
 
     title: str
     protocol: str
     organs: list[str]
-    measured: list[tuple[Summary, str]]
+    entries: list[list[Result]]
+
+    @property
+    def summaries(self) -> list[Summary]:
+        """Those of the entries that measured something."""
+        summaries = (summarise_entry(entry, self.protocol) for entry in self.entries)
+        return [summary for summary in summaries if summary.scores]
 
 
 def places(results: Sequence[Result]) -> Iterator[Place]:
@@ -97,10 +102,9 @@ def places(results: Sequence[Result]) -> Iterator[Place]:
             dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
         )
         for protocol in sorted({row["protocol"] for row in rows}):
-            measured = [(summarise_entry(entry, protocol), _scans(entry)) for entry in entries]
             title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
             title += f" ({', '.join(scale)})" if scale else ""
-            yield Place(title, protocol, organs, [(summary, scans) for summary, scans in measured if summary.scores])
+            yield Place(title, protocol, organs, entries)
 
 
 def label(run: Run) -> str:
@@ -119,10 +123,6 @@ def percent(value: Score | None) -> str:
     if value is None:
         return MISSING
     return f"{value.mean:.2f}" if value.std is None else f"{value.mean:.2f} ± {value.std:.2f}"
-
-
-def _scans(entry: Sequence[Result]) -> str:
-    return str(entry[0].manifest.get("data_sha256") or "unknown")[:8]
 
 
 def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str], protocol: str) -> Table:

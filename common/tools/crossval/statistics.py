@@ -38,6 +38,7 @@ class Summary:
 
     Attributes:
         run: one of them.
+        scans: short hash of the scans of all.
         organs: organs that count, in the table's order.
         scores: by organ; organs without any value are missing.
         mean: over the organs, deviation over them too; None while an organ is missing.
@@ -48,6 +49,7 @@ class Summary:
     """
 
     run: Run
+    scans: str
     organs: list[str]
     scores: Mapping[str, Score]
     mean: Score | None
@@ -86,6 +88,7 @@ def summarise_entry(results: Sequence[Result], protocol: str) -> Summary:
     complete = len(scores_by_organ) == len(organs)
     return Summary(
         run=results[0].run,
+        scans=str(results[0].manifest.get("data_sha256") or "unknown")[:8],
         organs=organs,
         scores=scores_by_organ,
         mean=score([item.mean for item in scores_by_organ.values()]) if complete else None,

@@ -62,7 +62,7 @@ def write_report(
         version=__version__,
         overview=sections.overview(results),
         tables=comparison_tables(results),
-        charts=sections.box_plots(entries),
+        charts=sections.box_plots(results),
         pictures=pictures,
         missing=missing,
         supervoxels=supervoxels,

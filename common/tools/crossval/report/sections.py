@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ..comparison import dataset_name, label, places
-from ..published import method_name, scale_overlays
+from ..published import method_name
 from ..results import Result
 from ..runs import Run
 from ..table import Table
@@ -43,37 +43,33 @@ class Part:
 
 def overview(results: Sequence[Result]) -> Part:
     """Open the page: one sentence and one chart, of the table that rests on the most runs."""
-    place = max(places(results), key=lambda place: sum(len(summary.runs) for summary, _ in place.measured))
-    names = [method_name(summary.run) for summary, _ in place.measured]
-    runs = [list(summary.runs.values()) for summary, _ in place.measured]
-    means = [(fmean(dice), name) for dice, name in zip(runs, names, strict=True) if dice]
+    place, summaries = max(
+        ((place, place.summaries) for place in places(results)),
+        key=lambda found: sum(len(summary.runs) for summary in found[1]),
+    )
+    boxes = [Box(method_name(summary.run), list(summary.runs.values())) for summary in summaries]
+    means = [(fmean(box.values), box.label) for box in boxes if box.values]
     sentence = "No run is complete yet"
     if means:
         sentence = "{1} has the highest mean Dice, {0:.1f} %".format(*max(means))
-    boxes = [Box(name, dice) for dice, name in zip(runs, names, strict=True)]
     chart = box_plot(boxes, f"{place.title}: mean Dice of each run, by method")
     return Part(f"{sentence}: {place.title}.", [("Mean Dice of each run", chart)])
 
 
-def box_plots(entries: Sequence[Sequence[Result]]) -> list[Part]:
-    """Chart Dice per case: one part per dataset, setting and protocol, in it one chart per organ."""
+def box_plots(results: Sequence[Result]) -> list[Part]:
+    """Chart Dice per case: one part for each table, in it one chart per organ."""
     parts = []
-    for place in sorted({(entry[0].run.dataset, entry[0].run.setting) for entry in entries}):
-        here = [entry for entry in entries if (entry[0].run.dataset, entry[0].run.setting) == place]
-        here.sort(key=lambda entry: entry[0].run.untrained)
-        scales = {", ".join(scale_overlays(entry[0].run)) for entry in here}
-        name = label if len(scales) > 1 else method_name  # a scale that all share stands in the heading
-        scale = scales.pop() if len(scales) == 1 else ""
-        rows = [row for entry in here for _, row in _scored_rows(entry)]
-        for protocol in sorted({row["protocol"] for row in rows}):
-            title = f"{dataset_name(place[0])}, setting {place[1]}, {protocol.upper()}"
-            part = Part(f"{title} ({scale})" if scale else title)
-            scored = [entry for entry in here if any(row["protocol"] == protocol for _, row in _scored_rows(entry))]
-            for organ in dict.fromkeys(row["organ"] for row in rows if row["protocol"] == protocol):
-                boxes = [_box(name(entry[0].run), entry, protocol, organ) for entry in scored]
-                description = f"{title}, {organ}: Dice per case; all values are in the tables of cases"
-                part.charts.append((organ, box_plot(boxes, description)))
-            parts.append(part)
+    for place in places(results):
+        part = Part(place.title)
+        rows = [
+            (method_name(entry[0].run), [row for _, row in _scored_rows(entry) if row["protocol"] == place.protocol])
+            for entry in place.entries
+        ]
+        for organ in dict.fromkeys(row["organ"] for _, here in rows for row in here):
+            boxes = [_box(name, here, organ) for name, here in rows if here]
+            description = f"{place.title}, {organ}: Dice per case; all values are in the tables of cases"
+            part.charts.append((organ, box_plot(boxes, description)))
+        parts.append(part)
     return parts
 
 
@@ -216,7 +212,7 @@ def _training_row(result: Result) -> list[str]:
     ]
 
 
-def _box(name: str, entry: Sequence[Result], protocol: str, organ: str) -> Box:
-    rows = [row for _, row in _scored_rows(entry) if (row["protocol"], row["organ"]) == (protocol, organ)]
-    known = [100 * row["dice"] for row in rows if row["dice"] is not None]
-    return Box(name, known, len(rows) - len(known))
+def _box(name: str, cases: Sequence[dict[str, Any]], organ: str) -> Box:
+    dice = [row["dice"] for row in cases if row["organ"] == organ]
+    known = [100 * value for value in dice if value is not None]
+    return Box(name, known, len(dice) - len(known))
