@@ -174,7 +174,7 @@ ALLOWED: dict[str, Rule] = {
     "estimate": FLAG, "val_interval": whole(1), "save_interval": whole(1), "keep_interval": whole(1), "rank": whole(0),
     "resume": FLAG, "restart": FLAG, "overwrite": FLAG, "cache_bytes": whole(0), "num_workers": either(whole(0), NULL),
     "protocol": PROTOCOL, "protocols": each(PROTOCOL, low=1), "shots": whole(1),
-    "chunk_rule": one_of("adnet", "alpnet"), "support_slices": one_of("all", "one"),
+    "chunk_rule": one_of("list", "range"), "support_slices": one_of("all", "one"),
     "distances": FLAG, "thresholds": each(number(), low=1),
     "evaluate_space": one_of("preprocessed", "original"),
 }  # fmt: skip

@@ -20,8 +20,8 @@ class Protocol:
         chunks: number of chunks of the organ's extent.
         shots: support slices per chunk and support volume.
         within_extent: segment only query slices of the organ's extent, which must be known.
-        chunk_rule: ``adnet`` cuts the list of labelled query slices at ``int(c n / C)``, ``equal`` puts slice i of it
-            into chunk ``int(i C / n)``, ``alpnet`` cuts the range from first to last.
+        chunk_rule: ``list`` cuts the list of labelled query slices at ``int(c n / C)``, ``equal`` puts slice i of it
+            into chunk ``int(i C / n)``, ``range`` cuts the range from first to last.
         name: for messages.
 
     Raises:
@@ -31,12 +31,12 @@ class Protocol:
     chunks: int = 1
     shots: int = 1
     within_extent: bool = False
-    chunk_rule: str = "adnet"
+    chunk_rule: str = "list"
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        if self.chunk_rule not in ("adnet", "alpnet", "equal"):
-            raise InputError(f"chunk_rule is adnet, alpnet or equal, got {self.chunk_rule}")
+        if self.chunk_rule not in ("list", "range", "equal"):
+            raise InputError(f"chunk_rule is list, range or equal, got {self.chunk_rule}")
         if self.chunks < 1 or self.shots < 1:
             raise InputError(f"chunks and shots are at least 1, got {self.chunks} and {self.shots}")
 
@@ -76,7 +76,7 @@ class Protocol:
         chunks = [-1] * depth
         if not extent:
             return chunks
-        if self.chunk_rule == "alpnet" and self.within_extent:
+        if self.chunk_rule == "range" and self.within_extent:
             first, last = extent[0], extent[-1]
             for index in range(first, last + 1):
                 chunks[index] = min((index - first) * self.chunks // max(last - first, 1), self.chunks - 1)
@@ -91,7 +91,7 @@ class Protocol:
         return chunks
 
 
-def named_protocol(name: str, shots: int = 1, chunk_rule: str = "adnet") -> Protocol:
+def named_protocol(name: str, shots: int = 1, chunk_rule: str = "list") -> Protocol:
     """Return the protocol ``ep1``, ``ep2`` or ``k<number>``: ``k12`` for LSNet's 12 slices.
 
     Args:

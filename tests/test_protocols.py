@@ -12,7 +12,7 @@ SUPPORT_OF_ONE = {1: 0, 3: 1, 5: 2, 6: 3, 7: 3, 10: 5, 13: 6}
 
 
 @pytest.mark.parametrize("count", BOUNDS)
-def test_adnet_rule(count):
+def test_list_rule(count):
     ep1, ep2 = named_protocol("ep1"), named_protocol("ep2")
     labelled = list(range(40, 40 + count))
     assert ep1.support_slices(labelled) == [[40 + index] for index in SUPPORT_OF_THREE[count]]
@@ -25,25 +25,25 @@ def test_adnet_rule(count):
     assert ep2.query_chunks(4, None) == [0] * 4
 
 
-def test_alpnet_rule_differs_at_chunk_borders():
+def test_range_rule_differs_at_chunk_borders():
     extent = list(range(10, 21))
-    alpnet = named_protocol("ep1", chunk_rule="alpnet")
-    assert alpnet.query_chunks(30, extent)[10:21] == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    by_range = named_protocol("ep1", chunk_rule="range")
+    assert by_range.query_chunks(30, extent)[10:21] == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     assert named_protocol("ep1").query_chunks(30, extent)[10:21] == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
-    assert alpnet.support_slices(extent) == [[11], [15], [19]]
+    assert by_range.support_slices(extent) == [[11], [15], [19]]
 
 
-def test_gap_slices_are_segmented_by_the_alpnet_rule_only():
-    assert named_protocol("ep1", chunk_rule="alpnet").query_chunks(5, [1, 3]) == [-1, 0, 1, 2, -1]
+def test_gap_slices_are_segmented_by_the_range_rule_only():
+    assert named_protocol("ep1", chunk_rule="range").query_chunks(5, [1, 3]) == [-1, 0, 1, 2, -1]
     assert named_protocol("ep1").query_chunks(5, [1, 3]) == [-1, 1, -1, 2, -1]
 
 
-def test_single_slice_organ_belongs_to_the_first_alpnet_chunk():
-    assert named_protocol("ep1", chunk_rule="alpnet").query_chunks(3, [1]) == [-1, 0, -1]
+def test_single_slice_organ_belongs_to_the_first_chunk_of_the_range():
+    assert named_protocol("ep1", chunk_rule="range").query_chunks(3, [1]) == [-1, 0, -1]
 
 
 def test_k_slices_cut_equally():
-    protocol = named_protocol("k12", chunk_rule="alpnet")
+    protocol = named_protocol("k12", chunk_rule="range")
     support = [picks[0] for picks in protocol.support_slices(list(range(40)))]
     assert support == [1, 5, 8, 11, 15, 18, 21, 25, 28, 31, 35, 38]
     assert support != [1, 4, 7, 11, 14, 17, 21, 24, 27, 30, 33, 37]  # released SE-Net code

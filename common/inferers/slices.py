@@ -22,7 +22,7 @@ class FewShotInferer(Inferer):
     Args:
         protocol: ``ep1``, ``ep2`` or ``k<number>``, see ``named_protocol``.
         shots: support slices per chunk and support volume.
-        chunk_rule: ``adnet`` or ``alpnet``, see ``Protocol``.
+        chunk_rule: ``list`` or ``range``, see ``Protocol``.
         batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once; None:
             what ``Encoding`` finds to suit the device, and 8.
         precision: of the encoder: ``float32``, ``bfloat16`` or ``auto``, see ``Encoding``.
@@ -33,7 +33,7 @@ class FewShotInferer(Inferer):
         self,
         protocol: str = "ep2",
         shots: int = 1,
-        chunk_rule: str = "adnet",
+        chunk_rule: str = "list",
         batch_size: int | None = None,
         precision: str = "float32",
         refuse_unseen: bool = False,

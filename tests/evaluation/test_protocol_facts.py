@@ -12,10 +12,10 @@ from common.protocols import named_protocol
 
 COUNTS = (1, 2, 3, 9, 10, 28)
 # Chunk sizes of a query organ on so many slices.
-# adnet cuts at int(linspace(0, n, 4)); alpnet takes int((z - first) // ((last - first) / 3)), at most 2.
+# ADNet cuts the list at int(linspace(0, n, 4)); ALPNet takes of the range int((z - first) // ((last - first) / 3)), at most 2.
 CHUNKS = {
-    "adnet": {1: (0, 0, 1), 2: (0, 1, 1), 3: (1, 1, 1), 9: (3, 3, 3), 10: (3, 3, 4), 28: (9, 9, 10)},
-    "alpnet": {1: (1, 0, 0), 2: (1, 0, 1), 3: (1, 1, 1), 9: (3, 3, 3), 10: (3, 3, 4), 28: (9, 9, 10)},
+    "list": {1: (0, 0, 1), 2: (0, 1, 1), 3: (1, 1, 1), 9: (3, 3, 3), 10: (3, 3, 4), 28: (9, 9, 10)},
+    "range": {1: (1, 0, 0), 2: (1, 0, 1), 3: (1, 1, 1), 9: (3, 3, 3), 10: (3, 3, 4), 28: (9, 9, 10)},
 }
 # Places int(n / 6), int(n / 2) and int(5 n / 6) among the support's slices, the same under both rules.
 SUPPORT = {1: (0, 0, 0), 2: (0, 1, 1), 3: (0, 1, 2), 9: (1, 4, 7), 10: (1, 5, 8), 28: (4, 14, 23)}
@@ -39,14 +39,14 @@ def test_ep1_takes_the_middle_support_slice_of_a_short_organ():
     for rule in CHUNKS:
         protocol = named_protocol("ep1", chunk_rule=rule)
         pairs[rule] = protocol.support_slices(list(range(10)))[protocol.query_chunks(1, [0])[0]]
-    assert pairs == {"adnet": [8], "alpnet": [1]}
+    assert pairs == {"list": [8], "range": [1]}
 
 
 @pytest.mark.parametrize("count", range(1, 61))
-def test_alpnet_rule_equals_its_formula(count):
+def test_range_rule_equals_its_formula(count):
     width = (count - 1) / 3
     formula = [min(int(place // width), 2) if width else 0 for place in range(count)]
-    assert named_protocol("ep1", chunk_rule="alpnet").query_chunks(count, list(range(count))) == formula
+    assert named_protocol("ep1", chunk_rule="range").query_chunks(count, list(range(count))) == formula
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import InputError, one_line
-from .options import ADNET, Bundle, Channel, Outside, Overlays, split_names
+from .options import DEFAULT_BUNDLE, Bundle, Channel, Outside, Overlays, split_names
 
 
 def doctor(
     data: Annotated[str | None, typer.Argument(help="Folder of scans to look at.")] = None,
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     config: Overlays = "",
     channel: Channel = None,
     allow_outside: Outside = False,

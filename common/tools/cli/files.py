@@ -9,7 +9,7 @@ import typer
 
 from ...errors import InputError
 from ...literals import split_paths
-from .options import ADNET, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, TrainsWith, split_names
+from .options import DEFAULT_BUNDLE, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, TrainsWith, split_names
 
 
 def prepare_data(
@@ -64,7 +64,7 @@ def freeze_organ(
     ],
     organ: Annotated[str, typer.Option(help="Name in the dataset.json of the label map's dataset, or label value.")],
     output: Annotated[Path, typer.Option(help="File to write: .ts for TorchScript, .onnx for ONNX.")],
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     config: Overlays = "",
     checkpoint: Checkpoint = None,
     onnx: Annotated[bool, typer.Option(help="Write ONNX beside the .ts file too.")] = False,

@@ -10,7 +10,7 @@ import typer
 
 from ...literals import literal
 from .options import (
-    ADNET,
+    DEFAULT_BUNDLE,
     Bundle,
     Channel,
     Checkpoint,
@@ -31,7 +31,7 @@ from .options import (
 
 
 def evaluate(
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     data: Data = "phantom",
     config: Overlays = "",
     checkpoint: Checkpoint = None,
@@ -57,7 +57,7 @@ def segment(
     support_label: Annotated[list[str], typer.Option(help="Its label map; one drawn slice is enough.")],
     image: Annotated[list[str], typer.Option(help="Scan to segment; repeat it for several.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for <scan>_seg.nii.gz.")],
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     config: TrainedWith = "",
     checkpoint: Checkpoint = None,
     organs: Annotated[str | None, typer.Option(help="Label values, separated by commas; default: all.")] = None,
@@ -104,7 +104,7 @@ def segment(
 
 def statistics(
     data: Annotated[str, typer.Option("--data", "--dataset-dir", help="Folder of scans.")],
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     config: Overlays = "",
     override: Overrides = None,
     channel: Channel = None,
@@ -128,7 +128,7 @@ def statistics(
 def preview(
     image: Annotated[Path, typer.Option(help="Scan.")],
     output: Annotated[Path, typer.Option(help="PNG to write.")],
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     config: Overlays = "",
     override: Overrides = None,
     overwrite: Overwrite = False,
@@ -152,7 +152,7 @@ def preview(
     print(draw(item["image"], item["supervoxels"], output, min_size, mark=mark))
 
 
-def where(bundle: Annotated[Path, typer.Argument(help="Name of a bundle.")] = ADNET) -> None:
+def where(bundle: Annotated[Path, typer.Argument(help="Name of a bundle.")] = DEFAULT_BUNDLE) -> None:
     """Print a bundle's folder, for python -m monai.bundle run."""
     from ...workflow import bundle_folder
 

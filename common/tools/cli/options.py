@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...literals import literal, split_paths
 
 Bundle = Annotated[Path, typer.Option(help="Name of a bundle, or its folder: adnet, bundles/adnet.")]
-ADNET = Path("adnet")  # the bundle where none is named
+DEFAULT_BUNDLE = Path("adnet")  # where none is named
 Checkpoint = Annotated[Path | None, typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", "--override", help="ID=VALUE, as often as needed.")]
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]

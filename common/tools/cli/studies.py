@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import InputError
-from .options import ADNET, Bundle, Overlays, Overrides, Overwrite, read_folds, read_overrides, split_names
+from .options import DEFAULT_BUNDLE, Bundle, Overlays, Overrides, Overwrite, read_folds, read_overrides, split_names
 
 
 def crossval(
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     dataset: Annotated[
         str, typer.Option(help="Name; published folds for chaos_t2, sabs, mscmr, visceral.")
     ] = "phantom",

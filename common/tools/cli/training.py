@@ -13,7 +13,7 @@ import typer
 from ...errors import InputError
 from ...literals import literal
 from .options import (
-    ADNET,
+    DEFAULT_BUNDLE,
     Bundle,
     Channel,
     Data,
@@ -33,7 +33,7 @@ _SMALL = "no GPU: a small network from random weights, overlay cpu; --config cho
 
 
 def train(
-    bundle: Bundle = ADNET,
+    bundle: Bundle = DEFAULT_BUNDLE,
     data: Data = "phantom",
     output_dir: Annotated[Path | None, typer.Option(help="Run folder; default: runs/BUNDLE-DATE.")] = None,
     config: Overlays = "",
