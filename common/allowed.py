@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, NamedTuple
@@ -180,14 +180,30 @@ ALLOWED: dict[str, Rule] = {
 }  # fmt: skip
 
 
-def fault(name: str, value: Any) -> str | None:
+def kind_of(value: Any) -> Rule | None:
+    """Make the rule of a setting of one method alone, which the table lacks; None where its value does not tell.
+
+    Args:
+        value: in train.yaml.
+    """
+    if isinstance(value, bool):
+        return FLAG
+    if _is_number(value):
+        return number()
+    if isinstance(value, list) and value and all(_is_number(part) for part in value):
+        return each(number())
+    return TEXT if isinstance(value, str) and value[:1] not in ("", "$", "@") else None
+
+
+def fault(name: str, value: Any, rules: Mapping[str, Rule] = ALLOWED) -> str | None:
     """Say in one line what is wrong with the value of a setting; None where nothing is, or nothing is known.
 
     Args:
         name: id, levels separated by ``#``.
         value: its value.
+        rules: by id.
     """
-    rule = ALLOWED.get(name)
+    rule = rules.get(name)
     return None if rule is None or rule.fits(value) else f"{name} is {_shown(value)}; it takes {rule.words}"
 
 

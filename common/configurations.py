@@ -1,4 +1,8 @@
-"""A bundle's configurations as files: where one lies, and the ids at its top."""
+"""A bundle's configurations as files: where one lies, and the ids at its top.
+
+What a bundle has no file for it takes from ``common/configs``: overlays for networks on slices that are trained on
+superpixels, and the settings of logging.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,29 @@ from typing import Any
 
 import yaml
 
+SHARED = Path(__file__).parent / "configs"
 ABLATIONS = "ablations"  # folder in configs, of overlays that change one thing each; not packaged
 
 
 def find_config(configs: Path, name: str) -> Path | None:
-    """Find a configuration, in the folder or among its ablations; None where there is none.
+    """Find a configuration, in the folder, among its ablations or the shared ones; None where there is none.
 
     Args:
         configs: folder of the bundle's configurations.
         name: of the file without extension.
     """
-    places = (configs / f"{name}.yaml", configs / ABLATIONS / f"{name}.yaml")
-    return next((path for path in places if path.is_file()), None)
+    places = (configs, configs / ABLATIONS, *([SHARED] if configs.is_dir() else []))
+    return next((path for place in places if (path := place / f"{name}.yaml").is_file()), None)
+
+
+def all_configs(configs: Path) -> list[Path]:
+    """List the configurations of a bundle: its own, and the shared ones that it has none of its own for.
+
+    Args:
+        configs: folder of the bundle's configurations.
+    """
+    own = sorted(configs.rglob("*.yaml"))
+    return own + [path for path in sorted(SHARED.glob("*.yaml")) if path.stem not in {found.stem for found in own}]
 
 
 @cache

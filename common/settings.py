@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
-from .allowed import ALLOWED, FLAG, fault
-from .configurations import plain_id, top_level
+from .allowed import ALLOWED, FLAG, Rule, fault, kind_of
+from .configurations import all_configs, find_config, plain_id, top_level
 from .errors import InputError, one_line, root_cause
 from .overlays import check_overlays
 
@@ -39,10 +39,13 @@ def check_settings(parser: ConfigParser, configs: Path) -> None:
         InputError: names every wrong id with the nearest that exists, or every wrong value with what is allowed.
     """
     ids = {name for name, _ in _walk(parser.get())}
-    _read_flags(parser, ids)
+    rules = _rules(configs)
+    _read_flags(parser, ids, rules)
     chosen = parser.get("overlays")
     check_overlays(chosen if isinstance(chosen, dict) else {}, configs)
-    faults = [*_unknown_ids(parser, ids, configs), *_missing_ids(parser, ids)] or list(_wrong_values(parser, ids))
+    faults = [*_unknown_ids(parser, ids, configs), *_missing_ids(parser, ids)] or list(
+        _wrong_values(parser, ids, rules)
+    )
     if faults:
         raise InputError("; ".join(faults))
 
@@ -110,15 +113,22 @@ def _missing_ids(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
                 yield f"{name} is referred to, and this configuration has none{_nearest(name, list(ids))}"
 
 
-def _read_flags(parser: ConfigParser, ids: set[str]) -> None:
-    for name in ids & {name for name, rule in ALLOWED.items() if rule is FLAG}:
+def _rules(configs: Path) -> dict[str, Rule]:
+    """Give the table, with the settings that the bundle's training alone has."""
+    train = find_config(configs, "train")
+    kinds = {name: kind_of(value) for name, value in (top_level(train) if train else {}).items()}
+    return {**{name: rule for name, rule in kinds.items() if rule is not None}, **ALLOWED}
+
+
+def _read_flags(parser: ConfigParser, ids: set[str], rules: Mapping[str, Rule]) -> None:
+    for name in ids & {name for name, rule in rules.items() if rule is FLAG}:
         word = str(parser[name]).lower()
         if isinstance(parser[name], str) and word in ("true", "false"):
             parser[name] = word == "true"
 
 
-def _wrong_values(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
-    for name, rule in ALLOWED.items():
+def _wrong_values(parser: ConfigParser, ids: set[str], rules: Mapping[str, Rule]) -> Iterator[str]:
+    for name, rule in rules.items():
         if name not in ids:
             continue
         value = parser[name]
@@ -132,7 +142,7 @@ def _wrong_values(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
                 cause = f"{name} is {value!r}, which cannot be evaluated: {type(root).__name__}: "
                 yield one_line(root) if isinstance(root, InputError) else f"{cause}{one_line(root)}"
                 continue
-        message = fault(name, value)
+        message = fault(name, value, rules)
         if message is not None:
             yield message
 
@@ -143,7 +153,7 @@ def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]
     MONAI merges files and overrides and forgets which was which. A base of which all ids are there counts as merged; an
     overlay, which may have few ids, only where one that it adds has its value, and with ids that other files have too.
     """
-    files = [top_level(path) for path in sorted(configs.rglob("*.yaml"))]
+    files = [top_level(path) for path in all_configs(configs)]
     bases = [top for top in files if "imports" in top]
     merged = [top for top in bases if ids.issuperset(top)]
     here = {name for top in merged for name in top}
@@ -157,7 +167,7 @@ def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]
 
 def _travelling_ids(configs: Path) -> set[str]:
     """Collect the settings that may be given by hand beside weights without settings, see ``Trained``."""
-    files = [ConfigParser(top_level(path)) for path in sorted(configs.rglob("*.yaml"))]
+    files = [ConfigParser(top_level(path)) for path in all_configs(configs)]
     found = [top[place] for top in files for place in _TRAVELLING if place in top]
     nested = [value for top in files for name, value in top.get().items() if name.startswith(_TRAVELLING)]
     return {name for text in _texts([found, nested]) for name in _references(text)}

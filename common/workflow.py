@@ -12,7 +12,7 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import merge_kv
 
-from .configurations import find_config
+from .configurations import SHARED, all_configs, find_config
 from .errors import InputError, one_line
 from .overlays import in_order
 from .settings import check_parents, check_settings
@@ -45,7 +45,7 @@ def bundle_workflow(
     workflow = ConfigWorkflow(
         config_file=[str(config_file(bundle, name)) for name in configs],
         meta_file=str(folder / "metadata.json"),
-        logging_file=str(folder / "logging.conf"),
+        logging_file=str(next(path for place in (folder, SHARED) if (path := place / "logging.conf").is_file())),
         workflow_type=kind,
         **overrides,
     )
@@ -104,7 +104,7 @@ def check_configuration(bundle: str | Path, configs: Sequence[str], overrides: M
 
 
 def config_file(bundle: str | Path, name: str) -> Path:
-    """Find a configuration of a bundle, in ``configs`` or ``configs/ablations``.
+    """Find a configuration of a bundle, in ``configs``, ``configs/ablations`` or among the shared ones.
 
     Args:
         bundle: folder with ``configs/``.
@@ -119,7 +119,7 @@ def config_file(bundle: str | Path, name: str) -> Path:
     path = _find(bundle, name)
     if path is None:
         folder = bundle_folder(bundle) / "configs"
-        known = ", ".join(sorted(found.stem for found in folder.rglob("*.yaml"))) or "none"
+        known = ", ".join(sorted(found.stem for found in all_configs(folder))) or "none"
         raise InputError(f"no configuration {folder / name}.yaml; there are: {known}")
     return path
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_json
+from common.tools.crossval.about import all_abouts
 from tests.benchmarks import floor
 from tests.benchmarks.measure import CUDA
 from tests.benchmarks.page import page
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = DOCS / "benchmarks" / ("gpu.json" if CUDA else "cpu.json")
-BUNDLES = ("adnet", "ssl_alpnet", "alpnet3d", "crapnet", "lsnet")
+BUNDLES = tuple(about["bundle"] for about in all_abouts())
 # On a CPU the naive flow of one volume takes minutes: all slices for ADNet only, and few training steps.
 DEPTH = {bundle: "36" if CUDA or bundle == "adnet" else "12" for bundle in BUNDLES}
 STEPS = "40" if CUDA else "2"

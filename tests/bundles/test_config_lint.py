@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.configurations import SHARED, all_configs
 from common.workflow import config_file
 from tests.bundles.config_rules import (
     BUNDLE_ROOT,
@@ -38,10 +39,9 @@ from tests.bundles.config_rules import (
 
 BUNDLES = sorted(path for path in (Path(__file__).parents[2] / "bundles").glob("*") if (path / "configs").is_dir())
 CONFIGS = [path for bundle in BUNDLES for path in sorted((bundle / "configs").rglob("*.yaml"))]
+CONFIGS += sorted(SHARED.glob("*.yaml"))
 FILES = [
-    "LICENSE",
-    *(f"configs/{name}.yaml" for name in ("train", "inference", "evaluate", "quick", "fast", "multi_gpu_train")),
-    *("configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"),
+    *("about.yaml", "configs/train.yaml", "configs/inference.yaml", "configs/metadata.json", "docs/README.md"),
     *("scripts/__init__.py", "scripts/network.py"),
 ]
 
@@ -50,8 +50,8 @@ def load(bundle: Path, name: str) -> Document:
     return parse(config_file(bundle, name).read_text(), name)
 
 
-def bundle_of(path: Path) -> Path:
-    return next(bundle for bundle in BUNDLES if path.is_relative_to(bundle))
+def owner(path: Path) -> str:
+    return next((bundle.name for bundle in BUNDLES if path.is_relative_to(bundle)), "shared")
 
 
 def test_there_are_bundles() -> None:
@@ -59,7 +59,7 @@ def test_there_are_bundles() -> None:
 
 
 @pytest.mark.parametrize("rule", FILE_RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{bundle_of(path).name}-{path.stem}")
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{owner(path)}-{path.stem}")
 def test_config(path: Path, rule: Callable[[Document], list[str]]) -> None:
     assert rule(parse(path.read_text(), path.stem)) == []
 
@@ -81,7 +81,7 @@ class TestBundle:
 
     def test_overlays(self, bundle: Path) -> None:
         bases = {name: load(bundle, name) for name in STANDALONE}
-        overlays = [path.stem for path in CONFIGS if path.is_relative_to(bundle) and path.stem not in STANDALONE]
+        overlays = [path.stem for path in all_configs(bundle / "configs") if path.stem not in STANDALONE]
         for name in overlays:
             base = bases["inference" if name.startswith("inference") else "train"]
             assert (name, overlay_ids(base, load(bundle, name))) == (name, [])

@@ -1,12 +1,18 @@
 """What holds for the network of every bundle: episodes and shots, extreme masks, precision, devices, exports."""
 
+import json
+from functools import partial
+
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from common.inferers import FewShotInferer, FewShotVolumeInferer
 from common.networks import ConditionedSegmenter, ResNetEncoder
-from tests.bundles.networks import CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder, episode, network_module
+from common.workflow import merged_config
+from tests.bundles.networks import BUNDLES, CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder, episode, network_module
+from tests.e2e.tiny import SMALL
 
 PLANE, VOLUME = (48, 40), (16, 24, 6)
 
@@ -41,7 +47,17 @@ def alpnet3d(**options):
     return network
 
 
+def as_configured(bundle):
+    """The network of train.yaml with the tiny settings of the bundle's about.yaml."""
+    settings = {**merged_config(BUNDLES / bundle, ["train"]), **SMALL[bundle]}
+    definition = json.loads(json.dumps(settings["network_def"]).replace('"scripts.', f'"{bundle}_scripts.'))
+    network_module(bundle)
+    return ConfigParser({**settings, "imports": [], "network_def": definition}).get_parsed_content("network_def")
+
+
+# Every bundle, some with a network that is smaller yet than that of its about.yaml, and variants.
 NETWORKS = {
+    **{bundle: (partial(as_configured, bundle), PLANE) for bundle in SMALL},
     "adnet": (lambda: network_module("adnet").ADNet(resnet()), PLANE),
     "adnet_3d": (adnet_3d, VOLUME),
     "alpnet3d": (alpnet3d, VOLUME),

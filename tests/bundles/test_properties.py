@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from common.configurations import all_configs
 from common.workflow import bundle_workflow
-from tests.e2e.tiny import SMALL, SMALL_TRAINING
+from tests.e2e.tiny import SMALL, SMALL_TRAINING, UNLABELLED
 
 pytestmark = pytest.mark.usefixtures("own_scripts")
 ROOT = Path(__file__).parents[2] / "bundles"
@@ -24,7 +25,7 @@ def overlays(base):
     """List bundle and overlay of those whose first line names the base, and each bundle without overlay."""
     chosen = [(bundle, "") for bundle in SMALL]
     for bundle in SMALL:
-        for path in sorted((ROOT / bundle / "configs").rglob("*.yaml")):
+        for path in all_configs(ROOT / bundle / "configs"):
             first = path.read_text().partition(":")[0]
             if first.startswith("# Overlay on") and base in first and path.stem != "multi_gpu_train":
                 chosen.append((bundle, path.stem))
@@ -57,7 +58,7 @@ def test_inference_configurations(dataset, bundle, overlay):
     assert [list(item) for item in items] == [["image", "answer", "mark"]] * 5
 
 
-@pytest.mark.parametrize("bundle", [name for name in SMALL if name != "lsnet"])
+@pytest.mark.parametrize("bundle", [name for name in SMALL if name not in UNLABELLED])
 def test_unlabelled_scans_train_without_validation(dataset, tmp_path, bundle):
     settings = {
         **SMALL_TRAINING[bundle],
@@ -71,7 +72,7 @@ def test_unlabelled_scans_train_without_validation(dataset, tmp_path, bundle):
     assert "ValidationHandler" not in [type(handler).__name__ for handler in handlers]
 
 
-@pytest.mark.parametrize("bundle", [name for name in SMALL if name != "lsnet"])
+@pytest.mark.parametrize("bundle", [name for name in SMALL if name not in UNLABELLED])
 def test_training_never_sees_label_maps_unless_setting_2_needs_them(dataset, tmp_path, bundle):
     settings = {**SMALL_TRAINING[bundle], "dataset_dir": str(dataset), "cache_dir": str(tmp_path)}
     items = bundle_workflow(ROOT / bundle, ["train"], **settings).parser.get_parsed_content("train#dataset").data

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import yaml
 
-from tests.e2e.tiny import SMALL_TRAINING
+from tests.e2e.tiny import SMALL_TRAINING, UNLABELLED
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 # Overlays that the training starts with: MONAI Label trains without labels.
-TRAINED_WITH = {"lsnet": ["train_ssl"]}
-_OWN = {"lsnet": {"supervoxel_min_size": 200, "train#dataloader#min_area": 20}}
+TRAINED_WITH = {bundle: training["overlays"] for bundle, training in UNLABELLED.items()}
+_OWN = {bundle: training["settings"] for bundle, training in UNLABELLED.items()}
 _STEPS = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 4, "val_interval": 4}
 
 

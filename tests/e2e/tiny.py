@@ -16,6 +16,10 @@ SMALL_3D = {"encoder_layers": [1, 1, 1, 1], "encoder_width": 4, "encoder_cardina
 # Label values that a bundle segments when evaluated, and under which protocols.
 TEST_ORGANS = {bundle: tests["organs"] for bundle, tests in _TESTS.items()}
 PROTOCOLS = {bundle: tests["protocols"] for bundle, tests in _TESTS.items()}
+# Mean Dice that 80 episodes reach under a bundle's first protocol.
+FLOORS = {bundle: tests["floor"] for bundle, tests in _TESTS.items()}
+# Overlays and settings with which a bundle trains without labels, where it does not by itself.
+UNLABELLED = {bundle: tests["unlabelled"] for bundle, tests in _TESTS.items() if "unlabelled" in tests}
 
 
 def scan(seed, shape=(64, 60, 6)):

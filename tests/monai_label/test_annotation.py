@@ -4,12 +4,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.e2e.tiny import save
+from tests.e2e.tiny import FLOORS, save
 
 pytestmark = pytest.mark.monai_label
 LABELS = [{"name": "Liver", "idx": 1}, {"name": "Spleen", "idx": 4}]  # as 3D Slicer sends them
 # Dice of the liver in case_2 that the weights of 80 episodes reach with case_1 as support.
-FLOORS = {"adnet": 0.5, "alpnet3d": 0.25, "crapnet": 0.3, "lsnet": 0.2, "ssl_alpnet": 0.4}
 
 
 def truth(dataset, case):

@@ -171,10 +171,10 @@ def test_weights_elsewhere_are_downloaded_and_checked(adnet, run_python, tmp_pat
 def test_a_link_becomes_the_file(adnet, run_python, tmp_path):
     source = copy_with_tiny_overlay("adnet", tmp_path)
     shutil.copytree(adnet.parents[1] / "models", tmp_path / "models")
-    (source / "docs/licence.txt").symlink_to(source / "LICENSE")
+    (source / "docs/licence.txt").symlink_to(source / "docs/README.md")
     run_package(source, tmp_path, run_python, ["tiny"])
     copy = tmp_path / "dist/adnet/docs/licence.txt"
-    assert not copy.is_symlink() and copy.read_bytes() == (source / "LICENSE").read_bytes()
+    assert not copy.is_symlink() and copy.read_bytes() == (tmp_path / "dist/adnet/docs/README.md").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ _GROUPS = {
     "Segment": ["segment", "freeze", "dicom-seg"],
     "Train": ["train", "doctor", "supervoxels", "statistics", "prepare"],
     "Study": ["evaluate", "crossval", "table", "analyse", "report"],
-    "Ship": ["package", "where"],
+    "Ship": ["package", "where", "new-method"],
 }
 
 
@@ -62,6 +62,7 @@ _verbs: dict[str, Callable[..., None]] = {
     "segment": methods.segment,
     "statistics": methods.statistics,
     "where": methods.where,
+    "new-method": files.start_method,
     "doctor": doctor.doctor,
     "crossval": studies.crossval,
     "table": studies.table,

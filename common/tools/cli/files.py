@@ -55,6 +55,22 @@ def package_bundles(
         print(path)
 
 
+def start_method(
+    name: Annotated[str, typer.Argument(help="Of the folder: small letters, digits and _.")],
+    title: Annotated[str | None, typer.Option(help="Name to show, such as MyNet; default: NAME.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the bundles.")] = Path("bundles"),
+) -> None:
+    """Start a method of your own: a bundle that works, a prototypical network to be replaced."""
+    from ..new_method import new_method
+
+    folder = new_method(name, title, output)
+    print(f"made {folder}, a prototypical network that trains, segments and is packaged as it stands; next:")
+    print(f"  write the method into {folder}/scripts/network.py, and its settings into {folder}/configs/train.yaml")
+    print(f"  say in {folder}/about.yaml what its paper reports and what its training must reach")
+    print(f"  fewshot train --bundle {folder} --config quick")
+    print(f"  python -m pytest -k {name}")
+
+
 def freeze_organ(
     support_image: Annotated[
         list[str], typer.Option("--support-image", "--support_image", help="Annotated scan; repeat it for several.")

@@ -123,7 +123,7 @@ def _names() -> dict[tuple[str, frozenset[str]], str]:
 
 @cache
 def _tables() -> list[dict[str, Any]]:
-    return [table for about in all_abouts() for table in about["published"]]
+    return [table for about in all_abouts() for table in about.get("published", [])]
 
 
 @cache

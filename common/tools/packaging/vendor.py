@@ -6,11 +6,18 @@ import re
 import shutil
 from pathlib import Path
 
-from ...configurations import ABLATIONS
+from ...configurations import ABLATIONS, SHARED, all_configs
 
 _LEFT_BEHIND = ("tools", "bundles")  # of common: what no bundle runs
 _ABOUT = "about.yaml"  # for the project's tables and tests
 _WRITTEN_BY_RUNS = ("models", "cache", "eval", "output", "predictions")
+_COMMON = Path(__file__).parents[2]
+# Files that a bundle need not have of its own, and where they lie: the licence in the checkout or in the wheel.
+_FALLBACKS = {
+    "LICENSE": (_COMMON, _COMMON.parent),
+    "configs/logging.conf": (SHARED,),
+    "docs/data_license.txt": (SHARED,),
+}
 _RELATIVE_IMPORT = r"from \.\S* import (?:\([^)]*\)|.*)\n"
 
 
@@ -23,8 +30,14 @@ def copy_bundle(bundle: Path, target: Path) -> None:
     """
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", _ABOUT, ABLATIONS, *_WRITTEN_BY_RUNS)
     shutil.copytree(bundle, target, ignore=ignore, dirs_exist_ok=True)
-    common = Path(__file__).parents[2]
-    shutil.copytree(common, target / "scripts" / "common", ignore=ignore)
+    shared = [path for path in all_configs(bundle / "configs") if path.parent == SHARED]
+    for path in shared:
+        shutil.copy(path, target / "configs")
+    for name, folders in _FALLBACKS.items():
+        if not (target / name).is_file():
+            found = [folder / Path(name).name for folder in folders]
+            shutil.copy(next(path for path in found if path.is_file()), target / name)
+    shutil.copytree(_COMMON, target / "scripts" / "common", ignore=ignore)
     for name in _LEFT_BEHIND:
         shutil.rmtree(target / "scripts" / "common" / name, ignore_errors=True)
     for path in sorted((target / "scripts").glob("*.py")):
