@@ -7,6 +7,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 
+from common.configurations import ABLATIONS, all_configs
 from common.errors import InputError
 from common.overlays import AXES, check_overlays, in_order
 from common.settings import check_settings
@@ -23,9 +24,13 @@ def configs(bundle):
     return ROOT / "bundles" / bundle / "configs"
 
 
+def files(bundle):
+    return [path for path in all_configs(configs(bundle)) if path.parent.name != ABLATIONS]
+
+
 def overlays(bundle):
     """Every overlay with an axis, and what it says of itself."""
-    content = {path.stem: yaml.safe_load(path.read_text()) for path in configs(bundle).glob("*.yaml")}
+    content = {path.stem: yaml.safe_load(path.read_text()) for path in files(bundle)}
     return {name: top[f"overlays#{name}"] for name, top in content.items() if f"overlays#{name}" in top}
 
 
@@ -40,7 +45,7 @@ def test_names_are_the_same_in_every_bundle(bundle):
 
 @pytest.mark.parametrize("bundle", NAMES)
 def test_every_overlay_of_a_training_says_its_axis(bundle):
-    without = {path.stem for path in configs(bundle).glob("*.yaml")} - set(overlays(bundle))
+    without = {path.stem for path in files(bundle)} - set(overlays(bundle))
     assert {name for name in without if not name.startswith("evaluate")} == {"train", "inference"}
 
 

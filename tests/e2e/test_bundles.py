@@ -130,7 +130,7 @@ def test_runs_from_any_folder_and_under_both_names(bundle, train, bundle_root, t
 def test_two_processes_share_the_single_process_stream(bundle, run_python, dataset, options, tmp_path):
     """Each kind of episodes once: slices, volumes, annotated organs, these with the fast step."""
     overlays = ["fast", "multi_gpu_train"] if bundle == "lsnet" else ["multi_gpu_train"]
-    configs = str([f"bundles/{bundle}/configs/{name}.yaml" for name in ("train", *overlays)])
+    configs = str([str(config_file(f"bundles/{bundle}", name)) for name in ("train", *overlays)])
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
     settings = {"dataset_dir": dataset, "episodes_per_epoch": 20, "max_epochs": 1, "save_interval": 5}
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")

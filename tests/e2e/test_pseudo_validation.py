@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from common.pseudo_validation import PseudoLabelValidation
-from common.workflow import bundle_workflow
+from common.workflow import bundle_workflow, config_file
 from tests.e2e.tiny import SMALL_TRAINING, save, scan
 
 pytestmark = pytest.mark.usefixtures("own_scripts")
@@ -65,7 +65,7 @@ def test_a_fall_is_warned_of(train, capsys, monkeypatch):
 
 def test_two_processes_wait_for_one_another(train, run_python, bundle_root, tmp_path):
     """One process scores, and none waits for ever: held-out scans are prepared by both."""
-    configs = [str(bundle_root("adnet") / "configs" / f"{name}.yaml") for name in ("train", "multi_gpu_train")]
+    configs = [str(config_file(bundle_root("adnet"), name)) for name in ("train", "multi_gpu_train")]
     places = {"ckpt_dir": tmp_path / "two", "output_dir": tmp_path / "two/curves", "cache_dir": tmp_path / "two/cache"}
     settings = {**SMALL_TRAINING["adnet"], **places, "dataset_dir": tmp_path / "scans", "max_epochs": 2}
     options = [part for key, value in settings.items() for part in (f"--{key}", str(value))]

@@ -12,7 +12,8 @@ from common.protocols import named_protocol
 
 COUNTS = (1, 2, 3, 9, 10, 28)
 # Chunk sizes of a query organ on so many slices.
-# ADNet cuts the list at int(linspace(0, n, 4)); ALPNet the range, by int((z - first) // ((last - first) / 3)), at most 2.
+# The list is cut at int(linspace(0, n, 4)), as by ADNet; the range at int((z - first) // ((last - first) / 3)), at
+# most 2, as in ALPNet.
 CHUNKS = {
     "list": {1: (0, 0, 1), 2: (0, 1, 1), 3: (1, 1, 1), 9: (3, 3, 3), 10: (3, 3, 4), 28: (9, 9, 10)},
     "range": {1: (1, 0, 0), 2: (1, 0, 1), 3: (1, 1, 1), 9: (3, 3, 3), 10: (3, 3, 4), 28: (9, 9, 10)},

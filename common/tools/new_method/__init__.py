@@ -81,10 +81,10 @@ def _metadata(title: str) -> dict[str, Any]:
 def _compact(metadata: Mapping[str, Any]) -> str:
     """Write JSON with a line for each key, and one for each input and output of the network."""
     formats = {
-        side: ",\n".join(f"      {json.dumps(name)}: {json.dumps(tensor)}" for name, tensor in tensors.items())
+        side: ",\n      ".join(f"{json.dumps(name)}: {json.dumps(tensor)}" for name, tensor in tensors.items())
         for side, tensors in metadata["network_data_format"].items()
     }
-    sides = ",\n".join(f"    {json.dumps(side)}: {{\n{text}\n    }}" for side, text in formats.items())
+    sides = ",\n    ".join(f"{json.dumps(side)}: {{\n      {text}}}" for side, text in formats.items())
     values = {key: json.dumps(value) for key, value in metadata.items()}
-    values["network_data_format"] = f"{{\n{sides}\n  }}"
+    values["network_data_format"] = f"{{\n    {sides}}}"
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {text}" for key, text in values.items()) + "\n}\n"

@@ -32,7 +32,8 @@ def copy_bundle(bundle: Path, target: Path) -> None:
     shutil.copytree(bundle, target, ignore=ignore, dirs_exist_ok=True)
     shared = [path for path in all_configs(bundle / "configs") if path.parent == SHARED]
     for path in shared:
-        shutil.copy(path, target / "configs")
+        text = path.read_text().replace("bundles/BUNDLE/", f"bundles/{bundle.name}/")
+        (target / "configs" / path.name).write_text(text.replace("common/configs/", "configs/"))
     for name, folders in _FALLBACKS.items():
         if not (target / name).is_file():
             found = [folder / Path(name).name for folder in folders]
