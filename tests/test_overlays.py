@@ -7,7 +7,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 
-from common.configurations import ABLATIONS, all_configs
+from common.configurations import ABLATIONS, all_configs, find_config
 from common.errors import InputError
 from common.overlays import AXES, check_overlays, in_order
 from common.settings import check_settings
@@ -55,7 +55,7 @@ def test_every_overlay_of_a_training_says_its_axis(bundle):
 def test_data_and_machine_combine_in_any_order(bundle, data, machine):
     orders = [merged_config(ROOT / "bundles" / bundle, ["train", *order]) for order in permutations((data, machine))]
     assert orders[0] == orders[1]
-    ids = [set(yaml.safe_load((configs(bundle) / f"{name}.yaml").read_text())) for name in (data, machine)]
+    ids = [set(yaml.safe_load(find_config(configs(bundle), name).read_text())) for name in (data, machine)]
     assert not ids[0] & ids[1]  # so that MONAI's runner, which keeps the order that is given, has the same
     for order in ((data, machine), (machine, data)):
         check_configuration(ROOT / "bundles" / bundle, ["train", "fast", *order], {})
@@ -95,7 +95,7 @@ def test_order(bundle, names, expected):
 def test_an_order_that_loses_a_value_is_refused_by_the_runner():
     """MONAI's runner keeps the order that it is given."""
     chosen = ("quick", "fast")
-    files = [configs("adnet") / f"{name}.yaml" for name in ("train", *chosen)]
+    files = [find_config(configs("adnet"), name) for name in ("train", *chosen)]
     parser = ConfigParser(ConfigParser.load_config_files(files))
     parser["imports"] = []
     with pytest.raises(InputError, match="overlay fast after quick would replace its batch_size, learning_rate"):
