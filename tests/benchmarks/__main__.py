@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.files import write_json
 from common.tools.crossval.about import all_abouts
+
+from common.files import write_json
 from tests.benchmarks import floor
 from tests.benchmarks.measure import CUDA
 from tests.benchmarks.page import page
