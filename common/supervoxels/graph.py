@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.util import img_as_float64
 
-from . import kernels
+from . import edges, forest
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint32]
@@ -72,7 +72,7 @@ def edge_multipliers(spacing: Sequence[float]) -> Floats:
         spacing: voxel size along the three axes in mm.
 
     Returns:
-        ``(13,)``, in the order of ``kernels.OFFSETS``.
+        ``(13,)``, in the order of ``edges.OFFSETS``.
 
     Raises:
         ValueError: not three positive finite numbers.
@@ -80,8 +80,8 @@ def edge_multipliers(spacing: Sequence[float]) -> Floats:
     if len(spacing) != 3 or not all(math.isfinite(size) and size > 0 for size in spacing):
         raise ValueError(f"spacing must be three positive numbers (z, y, x) in mm, got {tuple(spacing)}")
     ratio = float(spacing[0]) / float(spacing[1])
-    across = kernels.OFFSETS[:, 0] != 0
-    steps = np.abs(kernels.OFFSETS).sum(axis=1)
+    across = edges.OFFSETS[:, 0] != 0
+    steps = np.abs(edges.OFFSETS).sum(axis=1)
     return np.where(across, np.sqrt((steps - 1 + ratio**2) / steps), 1.0)
 
 
@@ -119,32 +119,32 @@ class _Graph:
         # Thresholds telescope along the smaller sides: but for rounding to float32, joins cost less than 2 * scale.
         bound = 2 * scale * (1 + 1e-5) + 1e-40 if scale < 1e37 else math.inf
         # A cost of zero is below every threshold, so order does not matter, unless one could be rounded to zero.
-        if np.float32(scale / self.image.size) > 0 and not kernels.join_equal(
+        if np.float32(scale / self.image.size) > 0 and not edges.join_equal(
             self.image, self.multipliers, self.forest, bound
         ):
             return
         inner = np.zeros(self.image.size)
 
         def renumber(level: float) -> int:
-            return kernels.renumber_by_threshold(self.members, self.forest, inner, scale, level)
+            return forest.renumber_by_threshold(self.members, self.forest, inner, scale, level)
 
         for costs, pairs in self._batches(renumber, any_closed=True, bound=bound):
-            kernels.join_by_threshold(pairs, costs, self.forest, inner, scale)
+            forest.join_by_threshold(pairs, costs, self.forest, inner, scale)
 
     def join_small(self, min_size: int) -> None:
         """Second pass: joins components below ``min_size`` to a neighbour."""
 
         def renumber(_: float) -> int:
-            return kernels.renumber_by_size(self.members, self.forest, min_size)
+            return forest.renumber_by_size(self.members, self.forest, min_size)
 
         for _, pairs in self._batches(renumber, any_closed=False, bound=math.inf):
-            if kernels.join_by_size(pairs, self.forest, min_size) == 0:
+            if forest.join_by_size(pairs, self.forest, min_size) == 0:
                 return
 
     def labels(self) -> NDArray[np.int32]:
         """Number the components from 0 in raster order."""
         labels = self.members.view(np.int32)
-        kernels.number_components(self.members, self.forest, labels)
+        forest.number_components(self.members, self.forest, labels)
         return labels.reshape(self.image.shape)
 
     def _batches(
@@ -160,14 +160,14 @@ class _Graph:
         while last[1] != _END:
             self.forest = self.forest[: renumber(last[0])]
             used, last = last, self._cut(open_edges, last, bound, 0.9 * batch[0].size)
-            while (count := kernels.collect_open(*open_edges, *used, *last, *batch)) < 0:
+            while (count := edges.collect_open(*open_edges, *used, *last, *batch)) < 0:
                 batch = _buffers(2 * batch[0].size)  # the sample was off
             if spare[0].size < count:
                 spare = _buffers(batch[0].size)
             costs, spare_costs = batch[0][:count], spare[0][:count]
             pairs, spare_pairs = batch[1][:count], spare[1][:count]
             # The bits of costs, which are not negative, sort like the costs.
-            if kernels.sort_edges(costs.view(np.uint64), pairs, spare_costs.view(np.uint64), spare_pairs):
+            if edges.sort_edges(costs.view(np.uint64), pairs, spare_costs.view(np.uint64), spare_pairs):
                 costs, pairs = spare_costs, spare_pairs
             yield costs, pairs
 
@@ -178,13 +178,13 @@ class _Graph:
 
         Rows are edge numbers over the image's width. Ending within a cost keeps batches small when ties are many.
         """
-        costs, edges = np.empty(_SAMPLE), np.empty(_SAMPLE, np.uint32)
-        count = kernels.sample_open(*open_edges, *used, bound, costs, edges)
+        costs, sample = np.empty(_SAMPLE), np.empty(_SAMPLE, np.uint32)
+        count = edges.sample_open(*open_edges, *used, bound, costs, sample)
         rank = int(size / (13 * self.image.size) * _SAMPLE)
         if rank >= count:
             return bound, _END
-        cut = np.lexsort((edges[:count], costs[:count]))[rank]
-        return float(costs[cut]), int(edges[cut]) // self.image.shape[2]
+        cut = np.lexsort((sample[:count], costs[:count]))[rank]
+        return float(costs[cut]), int(sample[cut]) // self.image.shape[2]
 
 
 def _buffers(size: int) -> tuple[Floats, Pairs]:

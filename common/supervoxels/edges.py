@@ -1,37 +1,25 @@
-"""Compiled inner loops of the 3D Felzenszwalb segmentation: a union-find forest of components, edges made on the fly.
+"""Compiled loops over the edges of the 3D Felzenszwalb segmentation, made on the fly.
 
 An edge is one number, ``group * voxels + voxel``: ``group`` indexes ``OFFSETS``, ``voxel`` is the flat index of its
 first end. Ascending numbers are the order in which the published code lists the edges, which decides ties.
-Components have numbers of their own: ``members`` says for each voxel which component it was in when it was last asked,
-and the forest, an ``int32`` array over those, how they were joined since: a root holds minus its component's size in
-voxels, any other entry an ancestor. Numbers are handed out anew from time to time, so that the forest stays small
-enough for the processor's cache.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from .forest import CLOSED, HALF, NUMBER, Floats, Forest, Numbers, Pairs, compiled, find, join
 
 # Half of the 26 neighbours (dz, dy, dx), in the published order.
 OFFSETS = np.array(
     [(0, 1, 0), (0, 1, 1), (0, 0, 1), (0, 1, -1), (1, 1, 0), (1, 1, 1), (1, 0, 1)]
     + [(1, -1, 0), (1, -1, -1), (1, 0, -1), (1, 1, -1), (1, -1, 1), (1, 0, 0)]
 )
-_CLOSED = np.uint32(1 << 31)
-_NUMBER = np.uint32((1 << 31) - 1)
 _DIGIT = 11
-_HALF, _SECOND = np.uint64(32), np.uint64((1 << 32) - 1)
-
-_compiled = njit(cache=True, nogil=True)
-Floats = NDArray[np.float64]
-Forest = NDArray[np.int32]
-Numbers = NDArray[np.uint32]
-Pairs = NDArray[np.uint64]  # two components in one number
 
 
-@_compiled
+@compiled
 def join_equal(image: Floats, multipliers: Floats, forest: Forest, bound: float) -> bool:
     """Join all ends of zero-cost edges, in any order; return whether some edge costs more than 0 and at most ``bound``.
 
@@ -63,71 +51,13 @@ def join_equal(image: Floats, multipliers: Floats, forest: Forest, bound: float)
                     continue
                 for index in range(length):
                     if costs[index] == 0.0:
-                        first, second = _find(forest, start + index), _find(forest, start + index + step)
+                        first, second = find(forest, start + index), find(forest, start + index + step)
                         if first != second:
-                            _join(forest, first, second)
+                            join(forest, first, second)
     return found
 
 
-@_compiled
-def renumber_by_threshold(members: Numbers, forest: Forest, inner: Floats, scale: float, level: float) -> int:
-    """Number components anew, see `renumber_by_size`; closed are those whose threshold is not above ``level``."""
-    closed = np.zeros(forest.size, np.bool_)
-    for component in range(forest.size):
-        if forest[component] < 0:
-            closed[component] = _threshold(forest, inner, scale, component) <= level
-    numbers = _number_roots(forest, closed)
-    for component in range(forest.size):
-        if forest[component] < 0:
-            inner[numbers[component] & _NUMBER] = inner[component]
-    return _renumber(members, forest, numbers)
-
-
-@_compiled
-def renumber_by_size(members: Numbers, forest: Forest, min_size: int) -> int:
-    """Number components anew, from 0 up, and return how many there are: the length of the forest from now on.
-
-    Args:
-        members: component of each voxel, ``(voxels,)``; changed in place, components of ``min_size`` voxels and more
-            are marked closed.
-        forest: ``(components,)``, changed in place.
-        min_size: voxels.
-    """
-    return _renumber(members, forest, _number_roots(forest, -forest >= min_size))
-
-
-@_compiled
-def _number_roots(forest: Forest, closed: NDArray[np.bool_]) -> Numbers:
-    """Give the roots numbers in order, closed ones with the mark; other entries have none yet."""
-    numbers = np.empty(forest.size, np.uint32)
-    count = 0
-    for component in range(forest.size):
-        if forest[component] < 0:
-            numbers[component] = count
-            if closed[component]:
-                numbers[component] |= _CLOSED
-            count += 1
-    return numbers
-
-
-@_compiled
-def _renumber(members: Numbers, forest: Forest, numbers: Numbers) -> int:
-    """Bring members and forest to new numbers, which the roots have already got; return how many roots there are."""
-    for component in range(forest.size):
-        if forest[component] >= 0:
-            numbers[component] = numbers[_find(forest, component)]
-    for voxel in range(members.size):
-        members[voxel] = numbers[members[voxel] & _NUMBER]
-    count = 0
-    # New numbers are not greater than old ones: nothing is overwritten that is still needed.
-    for component in range(forest.size):
-        if forest[component] < 0:
-            forest[count] = forest[component]
-            count += 1
-    return count
-
-
-@_compiled
+@compiled
 def sample_open(
     image: Floats,
     multipliers: Floats,
@@ -169,7 +99,7 @@ def sample_open(
     return count
 
 
-@_compiled
+@compiled
 def collect_open(
     image: Floats,
     multipliers: Floats,
@@ -224,7 +154,7 @@ def collect_open(
     return count
 
 
-@_compiled
+@compiled
 def sort_edges(keys: Pairs, pairs: Pairs, spare_keys: Pairs, spare_pairs: Pairs) -> bool:
     """Sort edges by key (the bits of a cost that is not negative), stable: a radix sort, least digit first.
 
@@ -257,84 +187,12 @@ def sort_edges(keys: Pairs, pairs: Pairs, spare_keys: Pairs, spare_pairs: Pairs)
     return swapped
 
 
-@_compiled
-def join_by_threshold(pairs: Pairs, costs: Floats, forest: Forest, inner: Floats, scale: float) -> None:
-    """First pass: join ends whose edge costs less than either component's threshold; ``inner`` keeps the last cost."""
-    for index in range(pairs.size):
-        first, second = _find(forest, pairs[index] >> _HALF), _find(forest, pairs[index] & _SECOND)
-        if first != second and costs[index] < min(
-            _threshold(forest, inner, scale, first), _threshold(forest, inner, scale, second)
-        ):
-            inner[_join(forest, first, second)] = costs[index]
-
-
-@_compiled
-def join_by_size(pairs: Pairs, forest: Forest, min_size: int) -> int:
-    """Second pass: join ends of which one is a small component; return how many small ones are left."""
-    small = 0
-    for component in range(forest.size):
-        small += 0 < -forest[component] < min_size
-    for index in range(pairs.size):
-        if small == 0:
-            break
-        first, second = _find(forest, pairs[index] >> _HALF), _find(forest, pairs[index] & _SECOND)
-        if first == second:
-            continue
-        joined = (-forest[first] < min_size) + (-forest[second] < min_size)
-        if joined > 0:
-            root = _join(forest, first, second)
-            small += (-forest[root] < min_size) - joined
-    return small
-
-
-@_compiled
-def number_components(members: Numbers, forest: Forest, labels: Forest) -> None:
-    """Write labels 0, 1, ... in the order in which the components first appear; ``labels`` may share memory."""
-    names = np.full(forest.size, -1, np.int32)
-    count = 0
-    for voxel in range(members.size):
-        root = _find(forest, members[voxel] & _NUMBER)
-        if names[root] < 0:
-            names[root] = count
-            count += 1
-        labels[voxel] = names[root]
-
-
 @njit(cache=True, nogil=True, inline="always")
 def _pair(first: int, second: int) -> int:
-    return (np.uint64(first & _NUMBER) << _HALF) | np.uint64(second & _NUMBER)
+    return (np.uint64(first & NUMBER) << HALF) | np.uint64(second & NUMBER)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _is_open(first: int, second: int, any_closed: bool) -> bool:
     closed = (first | second) if any_closed else (first & second)
-    return (first != second) & (closed < _CLOSED)
-
-
-@_compiled
-def _find(forest: Forest, component: int) -> int:
-    component = np.int64(component)
-    parent = forest[component]
-    while parent >= 0:
-        above = forest[parent]
-        if above < 0:
-            return np.int64(parent)
-        forest[component] = above
-        component = np.int64(above)
-        parent = forest[component]
-    return component
-
-
-@_compiled
-def _join(forest: Forest, first: int, second: int) -> int:
-    if forest[first] > forest[second]:
-        first, second = second, first
-    forest[first] += forest[second]
-    forest[second] = first
-    return first
-
-
-@_compiled
-def _threshold(forest: Forest, inner: Floats, scale: float, root: int) -> float:
-    # The published code holds the threshold in single precision and compares it with double precision costs.
-    return np.float32(inner[root] + scale / -forest[root])
+    return (first != second) & (closed < CLOSED)
