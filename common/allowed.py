@@ -117,6 +117,9 @@ NAMES = Rule("names by label value, such as {1: liver}", _is_names)
 OVERLAP = Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1)
 SPACING = each(number(0, 100), 3, words="three numbers from 0 to 100 (mm; 0 keeps the scan's own)")
 
+# Settings that had another name.
+RENAMED = {"gamma_target": "intensity_target", "gamma_first": "intensity_first"}
+
 ALLOWED: dict[str, Rule] = {
     # files: what is there is checked where it is read
     "ckpt_dir": PATH, "output_dir": PATH, "cache_dir": PATH, "pretrained": PATH,
@@ -146,7 +149,7 @@ ALLOWED: dict[str, Rule] = {
     "min_area": whole(1), "train#dataloader#min_area": whole(1), "min_area_rule": one_of("first", "both"),
     "min_area_fraction": number(0, 1), "min_voxels": whole(1), "max_shift": whole(0),
     "pairing": PAIRING, "train#dataloader#pairing": PAIRING,
-    "gamma_target": TARGET, "train#dataloader#gamma_target": TARGET, "gamma_first": FLAG,
+    "intensity_target": TARGET, "train#dataloader#intensity_target": TARGET, "intensity_first": FLAG,
     "geometry_target": TARGET, "train#dataloader#geometry_target": TARGET,
     "gamma": rising(each(number(0, above=True), 2), "two numbers above 0, the lower one first", strictly=False),
     "contrast": number(0, 1), "brightness": number(0), "intensity_probability": number(0, 1),

@@ -15,7 +15,7 @@ from typing import Any
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
-from .allowed import ALLOWED, FLAG, Rule, fault, kind_of
+from .allowed import ALLOWED, FLAG, RENAMED, Rule, fault, kind_of
 from .configurations import all_configs, find_config, plain_id, top_level
 from .errors import InputError, one_line, root_cause
 from .overlays import check_overlays
@@ -226,5 +226,7 @@ def _unknown(name: str, part: str, known: Iterable[str]) -> str:
 
 
 def _nearest(name: str, known: list[str], prefix: str = "") -> str:
+    if RENAMED.get(name) in known:
+        return f"; it is now {prefix}{RENAMED[name]}"
     found = get_close_matches(name, known, 1, 0.7)
     return f"; did you mean {prefix}{found[0]}?" if found else ""

@@ -53,6 +53,13 @@ def test_an_unknown_id_is_refused_with_the_nearest(name, nearest):
     assert name.replace("::", "#") in line.replace("::", "#") and f"did you mean {nearest}?" in line
 
 
+def test_an_old_name_is_refused_with_the_new_one():
+    assert refusal("ssl_alpnet", gamma_target="both").endswith("; it is now intensity_target")
+    assert refusal("ssl_alpnet", gamma_first=True).endswith("; it is now intensity_first")
+    name = "train#dataloader#gamma_target"
+    assert refusal("lsnet", **{name: "both"}).endswith("; it is now train#dataloader#intensity_target")
+
+
 def test_what_resembles_nothing_is_refused_without_a_guess():
     assert refusal(zzz=1) == "zzz: this configuration has no zzz"
     assert "did you mean" not in refusal(misspelt=1)

@@ -19,14 +19,14 @@ class AugmentationParameters(NamedTuple):
     """What was drawn, for `G` intensity and `M` geometry changes.
 
     Attributes:
-        gamma: `(G,)` exponents.
+        intensity: `(G,)` exponents of gamma; `(G, n)` where a bundle changes more of the intensities.
         inverse_matrix: `(M, 3, 3)` from a pixel `(x, y, 1)` of the result to its place in the image.
         noise: `(M, 2, H, W)` uniform in [-1, 1), to become the elastic displacement along x and y; on the device.
 
     Of volumes: matrices `(M, 4, 4)` and noise `(M, 3, ...)`, see `VolumeAugmentation`.
     """
 
-    gamma: Tensor
+    intensity: Tensor
     inverse_matrix: Tensor
     noise: Tensor
 
@@ -48,7 +48,8 @@ class EpisodeAugmentation:
         elastic_sigma: width of the smoothing in pixels.
         elastic_kernel: taps of the smoothing, odd.
         gamma: smallest and largest exponent.
-        gamma_first: intensity before geometry (released ADNet code, SSL-ALPNet paper) or after (released ALPNet code).
+        intensity_first: intensity before geometry (released ADNet code, SSL-ALPNet paper) or after (released ALPNet
+            code).
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class EpisodeAugmentation:
         elastic_sigma: float = 5.0,
         elastic_kernel: int = 21,
         gamma: Sequence[float] = (0.5, 1.5),
-        gamma_first: bool = True,
+        intensity_first: bool = True,
     ) -> None:
         ranges = [(-rotate, rotate), (-translate, translate), (-translate, translate), (-shear, shear), tuple(scale)]
         self.gamma = (float(gamma[0]), float(gamma[1]))
@@ -70,14 +71,14 @@ class EpisodeAugmentation:
         self.elastic_alpha = elastic_alpha
         self.elastic_sigma = elastic_sigma
         self.elastic_kernel = elastic_kernel
-        self.gamma_first = gamma_first
+        self.intensity_first = intensity_first
 
     def sample(
         self,
         generator: Generator,
         noise_generator: Generator,
         size: tuple[int, ...],
-        gammas: int = 1,
+        intensities: int = 1,
         geometries: int = 1,
     ) -> AugmentationParameters:
         """Draw parameters.
@@ -86,10 +87,10 @@ class EpisodeAugmentation:
             generator: CPU generator of the scalars.
             noise_generator: generator of the elastic noise, on the device where the parameters are applied.
             size: height and width of the slices in pixels.
-            gammas: number `G` of intensity changes.
+            intensities: number `G` of intensity changes.
             geometries: number `M` of geometry changes.
         """
-        gamma, drawn = self._draw(generator, gammas, geometries)
+        gamma, drawn = self._draw(generator, intensities, geometries)
         numbers = drawn.numpy()
         matrix = affine_matrix(numbers[:, 0], numbers[:, 1:3], numbers[:, 3], numbers[:, 4], size)
         # Inverted here, on the host: on a GPU the inversion would wait for its error flag.
@@ -101,7 +102,7 @@ class EpisodeAugmentation:
         image: Tensor,
         mask: Tensor,
         parameters: AugmentationParameters,
-        gamma_rows: Tensor | None = None,
+        intensity_rows: Tensor | None = None,
         geometry_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Change intensities, and geometry by affine and elastic maps together.
@@ -110,30 +111,30 @@ class EpisodeAugmentation:
             image: `(N, 1, H, W)`, normalised so that 0 is the mean.
             mask: `(N, 1, H, W)` of 0 and 1.
             parameters: drawn by `sample`, on the device of `image`.
-            gamma_rows: `(G,)` slices whose intensity changes; None: all, G = N.
+            intensity_rows: `(G,)` slices whose intensity changes; None: all, G = N.
             geometry_rows: `(M,)` slices whose geometry changes; None: all, M = N.
 
         Returns:
             The changed image and mask; rounded, the mask keeps 0 and 1. That is also what the released ALPNet code's
             warp of a one-hot mask with its rounding and argmax comes to.
         """
-        if gamma_rows is None:
-            gamma_rows = torch.arange(len(image), device=image.device)
+        if intensity_rows is None:
+            intensity_rows = torch.arange(len(image), device=image.device)
         if geometry_rows is None:
             geometry_rows = torch.arange(len(image), device=image.device)
-        if self.gamma_first:
-            image = self._change_rows(image, parameters.gamma, gamma_rows)
+        if self.intensity_first:
+            image = self._change_rows(image, parameters.intensity, intensity_rows)
         if len(geometry_rows):
             both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
             changed = self.change_geometry(both, parameters)
             image = image.index_copy(0, geometry_rows, changed[:, :1])
             mask = mask.index_copy(0, geometry_rows, changed[:, 1:].round())
-        if not self.gamma_first:
-            image = self._change_rows(image, parameters.gamma, gamma_rows)
+        if not self.intensity_first:
+            image = self._change_rows(image, parameters.intensity, intensity_rows)
         return image, mask
 
     def change_intensity(self, image: Tensor, strength: Tensor) -> Tensor:
-        """Change the intensities of slices `(N, 1, H, W)` by their drawn `gamma` `(N,)`."""
+        """Change the intensities of slices `(N, 1, H, W)` by their drawn exponents `(N,)`."""
         return gamma_transform(image, strength)
 
     def change_geometry(self, image: Tensor, parameters: AugmentationParameters) -> Tensor:
@@ -143,9 +144,9 @@ class EpisodeAugmentation:
         )
         return warp(image, displacement, parameters.inverse_matrix)
 
-    def _draw(self, generator: Generator, gammas: int, geometries: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, generator: Generator, intensities: int, geometries: int) -> tuple[Tensor, Tensor]:
         """Draw exponents `(G,)` and the geometry's numbers `(M, n)` within their ranges."""
-        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(gammas, generator=generator)
+        gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(intensities, generator=generator)
         numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
         return gamma, self.low + (self.high - self.low) * numbers
 

@@ -30,7 +30,7 @@ class EpisodeLoader(EpisodeStream):
         pairing: `adjacent` or `same`, see `find_candidates`, or `scans`, see `find_labelled`.
         min_area: smallest area in pixels.
         min_area_rule, excluded_labels: which slice pairs are drawn, see `find_candidates`.
-        swap_probability, gamma_target, geometry_target: see `EpisodeStream`.
+        swap_probability, intensity_target, geometry_target: see `EpisodeStream`.
         pack_dir, cache_bytes: slices that take more than `cache_bytes` are packed in this folder and read from there,
             see `SliceStore.build`; None: they are always held in memory.
 
@@ -51,7 +51,7 @@ class EpisodeLoader(EpisodeStream):
         min_area_rule: AreaRule = "first",
         excluded_labels: Sequence[int] = (),
         swap_probability: float = 0.5,
-        gamma_target: Target = "one",
+        intensity_target: Target = "one",
         geometry_target: Target = "one",
         rank: int | None = None,
         world_size: int | None = None,
@@ -64,7 +64,7 @@ class EpisodeLoader(EpisodeStream):
             seed,
             device,
             EpisodeAugmentation() if augmentation is None else augmentation,
-            gamma_target,
+            intensity_target,
             geometry_target,
             swap_probability,
             rank,

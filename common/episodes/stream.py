@@ -34,9 +34,9 @@ class EpisodeStream:
         seed: names the stream.
         device: where batches are made and augmented.
         augmentation: ranges of the random changes.
-        gamma_target: whose intensity changes: `one` (query or support with probability 0.5 each), `query`, `both`
+        intensity_target: whose intensity changes: `one` (query or support with probability 0.5 each), `query`, `both`
             (independently) or `none`.
-        geometry_target: whose geometry changes, drawn independently of `gamma_target`.
+        geometry_target: whose geometry changes, drawn independently of `intensity_target`.
         swap_probability: probability that the first image drawn is the query instead of the support.
         rank: number of this process; None: from `torch.distributed`, 0 without it.
         world_size: number of processes; None: from `torch.distributed`, 1 without it.
@@ -55,13 +55,13 @@ class EpisodeStream:
         seed: int,
         device: str | torch.device,
         augmentation: EpisodeAugmentation,
-        gamma_target: Target,
+        intensity_target: Target,
         geometry_target: Target,
         swap_probability: float,
         rank: int | None,
         world_size: int | None,
     ) -> None:
-        check_choice("gamma_target", gamma_target, get_args(Target))
+        check_choice("intensity_target", intensity_target, get_args(Target))
         check_choice("geometry_target", geometry_target, get_args(Target))
         if min(batch_size, episodes_per_epoch) < 1:
             raise InputError(
@@ -78,7 +78,7 @@ class EpisodeStream:
         self.seed = seed
         self.device = torch.device(device)
         self.augmentation = augmentation
-        self.gamma_target: Target = gamma_target
+        self.intensity_target: Target = intensity_target
         self.geometry_target: Target = geometry_target
         self.swap_probability = swap_probability
         self.rank = rank
@@ -141,13 +141,13 @@ class EpisodeStream:
     ) -> tuple[NDArray[np.float64], AugmentationParameters]:
         """Draw `count` uniform numbers `(B, count)` and the augmentation of each episode."""
         generator, noise_generator = torch.Generator(), torch.Generator(self.device)
-        gammas, geometries = _COUNTS[self.gamma_target], _COUNTS[self.geometry_target]
+        intensities, geometries = _COUNTS[self.intensity_target], _COUNTS[self.geometry_target]
         numbers, parameters = [], []
         for episode in episodes:
             generator.manual_seed(episode_seed(self.seed, episode, stream=0))
             noise_generator.manual_seed(episode_seed(self.seed, episode, stream=1))
             numbers.append(torch.rand(count, generator=generator, dtype=torch.float64))
-            parameters.append(self.augmentation.sample(generator, noise_generator, size, gammas, geometries))
+            parameters.append(self.augmentation.sample(generator, noise_generator, size, intensities, geometries))
         return torch.stack(numbers).numpy(), AugmentationParameters.cat(parameters)
 
     def _make_batch(
@@ -175,7 +175,7 @@ class EpisodeStream:
             image,
             mask,
             AugmentationParameters(*(send(tensor, self.device) for tensor in parameters)),
-            send(_rows(self.gamma_target, sides[:, 0]), self.device),
+            send(_rows(self.intensity_target, sides[:, 0]), self.device),
             send(_rows(self.geometry_target, sides[:, 1]), self.device),
             **window,
         )

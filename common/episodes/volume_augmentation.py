@@ -26,7 +26,7 @@ class VolumeAugmentation(EpisodeAugmentation):
         shear: largest shear of x along y, of x along z and of y along x in degrees; none moves slices.
         scale: smallest and largest scale along each axis; more than 1 shrinks.
         gamma: smallest and largest exponent.
-        gamma_first: intensity before geometry.
+        intensity_first: intensity before geometry.
     """
 
     padding = "reflection"  # what lies outside of a volume, as `torch.nn.functional.grid_sample` names it
@@ -40,9 +40,9 @@ class VolumeAugmentation(EpisodeAugmentation):
         shear: float = 5.0,
         scale: Sequence[float] = (0.9, 1.2),
         gamma: Sequence[float] = (0.5, 1.5),
-        gamma_first: bool = True,
+        intensity_first: bool = True,
     ) -> None:
-        super().__init__(gamma=gamma, gamma_first=gamma_first)
+        super().__init__(gamma=gamma, intensity_first=intensity_first)
         shears = np.tan(np.deg2rad(shear))
         spans = [*[np.deg2rad(rotate)] * 3, *[shears] * 3, *translate]
         self.low = torch.tensor([*[-span for span in spans], *[scale[0]] * 3], dtype=torch.float64)
@@ -53,7 +53,7 @@ class VolumeAugmentation(EpisodeAugmentation):
         generator: Generator,
         noise_generator: Generator,
         size: tuple[int, ...],
-        gammas: int = 1,
+        intensities: int = 1,
         geometries: int = 1,
     ) -> AugmentationParameters:
         """Draw parameters.
@@ -62,14 +62,14 @@ class VolumeAugmentation(EpisodeAugmentation):
             generator: CPU generator of the scalars.
             noise_generator: generator of the control points, on the device where the parameters are applied.
             size: of the volumes in voxels.
-            gammas: number `G` of intensity changes.
+            intensities: number `G` of intensity changes.
             geometries: number `M` of geometry changes.
 
         Returns:
             Parameters whose matrices `(M, 4, 4)` lead from a place in the result to its place in the image, both
             counted from the centre, and whose noise `(M, 3, *control_points)` is uniform in [-1, 1).
         """
-        gamma, drawn = self._draw(generator, gammas, geometries)
+        gamma, drawn = self._draw(generator, intensities, geometries)
         matrices = np.array([self.matrix(values) for values in drawn.numpy()]).reshape(-1, 4, 4)
         noise = torch.rand(
             (geometries, 3, *self.control_points), generator=noise_generator, device=noise_generator.device
@@ -97,7 +97,7 @@ class VolumeAugmentation(EpisodeAugmentation):
         image: Tensor,
         mask: Tensor,
         parameters: AugmentationParameters,
-        gamma_rows: Tensor | None = None,
+        intensity_rows: Tensor | None = None,
         geometry_rows: Tensor | None = None,
         corner: Tensor | None = None,
         size: Sequence[int] | None = None,
@@ -112,7 +112,7 @@ class VolumeAugmentation(EpisodeAugmentation):
             image: `(N, 1, X, Y, Z)`, normalised so that 0 is the mean.
             mask: `(N, 1, X, Y, Z)` of 0 and 1.
             parameters: drawn by `sample`, on the device of `image`.
-            gamma_rows: `(G,)` volumes whose intensity changes; None: all, G = N.
+            intensity_rows: `(G,)` volumes whose intensity changes; None: all, G = N.
             geometry_rows: `(M,)` volumes whose geometry changes; None: all, M = N.
             corner: `(N, 3)` first voxels of the windows; None: whole volumes.
             size: of the windows in voxels; None: whole volumes.
@@ -122,12 +122,12 @@ class VolumeAugmentation(EpisodeAugmentation):
             The windows of the changed image and mask, `(N, 1, *size)`.
         """
         rows = torch.arange(len(image), device=image.device)
-        gamma_rows = rows if gamma_rows is None else gamma_rows
+        intensity_rows = rows if intensity_rows is None else intensity_rows
         geometry_rows = rows if geometry_rows is None else geometry_rows
         if corner is None or size is None:
             corner, size = torch.zeros(len(image), 3, device=image.device, dtype=torch.int64), image.shape[2:]
-        if self.gamma_first:
-            image = self._change_rows(image, parameters.gamma, gamma_rows)
+        if self.intensity_first:
+            image = self._change_rows(image, parameters.intensity, intensity_rows)
         still, still_mask = cut(image, corner, size), cut(mask, corner, size)
         if len(geometry_rows):
             both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
@@ -140,8 +140,8 @@ class VolumeAugmentation(EpisodeAugmentation):
             )
             still = still.index_copy(0, geometry_rows, changed[:, :1])
             still_mask = still_mask.index_copy(0, geometry_rows, changed[:, 1:].round())
-        if not self.gamma_first:
-            still = self._change_rows(still, parameters.gamma, gamma_rows)
+        if not self.intensity_first:
+            still = self._change_rows(still, parameters.intensity, intensity_rows)
         return still, still_mask
 
     def change_geometry(

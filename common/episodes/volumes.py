@@ -40,7 +40,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         pairing: see above.
         max_shift: of `near` windows (released ADNet code: 50).
         min_voxels: smallest part of a supervoxel in a window, in voxels (released ADNet code: 200).
-        gamma_target, geometry_target, swap_probability: see `EpisodeStream`.
+        intensity_target, geometry_target, swap_probability: see `EpisodeStream`.
         excluded_labels: no window holds a voxel of these label values, and slices around it that do are 0 (setting 2).
         pack_dir, cache_bytes: volumes that take more than `cache_bytes` are packed in this folder and read from there,
             see `SliceStore.build`; None: they are always held in memory.
@@ -61,7 +61,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         pairing: VolumePairing = "same",
         max_shift: int = 50,
         min_voxels: int = 1,
-        gamma_target: Target = "one",
+        intensity_target: Target = "one",
         geometry_target: Target = "one",
         swap_probability: float = 0.5,
         excluded_labels: Sequence[int] = (),
@@ -76,7 +76,7 @@ class VolumeEpisodeLoader(EpisodeStream):
             seed,
             device,
             VolumeAugmentation() if augmentation is None else augmentation,
-            gamma_target,
+            intensity_target,
             geometry_target,
             swap_probability,
             rank,

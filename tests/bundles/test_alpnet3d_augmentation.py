@@ -21,7 +21,7 @@ def drawn(augmentation, count=1, size=(9, 9, 5)):
 
 def test_ranges_are_torchios():
     found = drawn(augmentation(), 3000)
-    logarithm = found.gamma.log()
+    logarithm = found.intensity.log()
     assert -0.3 <= logarithm.min() < -0.299 and 0.299 < logarithm.max() <= 0.3
     scales = torch.linalg.inv(found.inverse_matrix[:, :3, :3].double()).norm(dim=2)
     assert 0.9 - 1e-6 <= scales.min() < 0.901 and 1.099 < scales.max() <= 1.1 + 1e-6
@@ -78,7 +78,7 @@ def test_outside_lies_the_smallest_value():
     shift = torch.eye(4)[None]
     shift[0, 0, 3] = -6.0
     still = drawn(augmentation(), 1)
-    still = still._replace(inverse_matrix=shift, noise=torch.zeros_like(still.noise), gamma=torch.ones(1))
+    still = still._replace(inverse_matrix=shift, noise=torch.zeros_like(still.noise), intensity=torch.ones(1))
     found, mask = augmentation().apply(volume, torch.ones_like(volume), still, spacing=torch.tensor([[2.0, 2, 2]]))
     torch.testing.assert_close(found[:, :, :3], volume.min().expand(1, 1, 3, 9, 5))
     torch.testing.assert_close(found[:, :, 3:], volume[:, :, :-3], atol=1e-4, rtol=0)

@@ -14,21 +14,23 @@ def sample(augmentation, count, seed=3):
 
 
 def test_values_stay_in_their_ranges():
-    gamma, contrast, brightness = sample(IntensityAugmentation(probability=1.0), 2000).gamma.unbind(1)
+    gamma, contrast, brightness = sample(IntensityAugmentation(probability=1.0), 2000).intensity.unbind(1)
     for values, low, high in [(gamma, 0.8, 1.2), (contrast, 0.8, 1.2), (brightness, -0.2, 0.2)]:
         assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high
 
 
 def test_each_change_has_its_own_probability():
-    unchanged = sample(IntensityAugmentation(), 4000).gamma == torch.tensor([1.0, 1.0, 0.0])
+    unchanged = sample(IntensityAugmentation(), 4000).intensity == torch.tensor([1.0, 1.0, 0.0])
     torch.testing.assert_close(unchanged.float().mean(0), torch.full((3,), 0.5), atol=0.05, rtol=0)
     assert unchanged.all(1).float().mean().item() == pytest.approx(0.125, abs=0.03)
-    assert torch.equal(sample(IntensityAugmentation(probability=0.0), 5).gamma, torch.tensor([[1.0, 1.0, 0.0]] * 5))
+    assert torch.equal(sample(IntensityAugmentation(probability=0.0), 5).intensity, torch.tensor([[1.0, 1.0, 0.0]] * 5))
 
 
 def test_same_seed_same_values():
-    assert torch.equal(sample(IntensityAugmentation(), 9).gamma, sample(IntensityAugmentation(), 9).gamma)
-    assert not torch.equal(sample(IntensityAugmentation(), 9).gamma, sample(IntensityAugmentation(), 9, seed=4).gamma)
+    assert torch.equal(sample(IntensityAugmentation(), 9).intensity, sample(IntensityAugmentation(), 9).intensity)
+    assert not torch.equal(
+        sample(IntensityAugmentation(), 9).intensity, sample(IntensityAugmentation(), 9, seed=4).intensity
+    )
 
 
 def test_contrast_keeps_the_mean_and_brightness_moves_it():

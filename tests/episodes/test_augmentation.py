@@ -131,9 +131,9 @@ def test_elastic_is_a_gaussian_of_21_taps():
 
 def test_samples_fill_the_published_ranges():
     augmentation = EpisodeAugmentation()
-    drawn = augmentation.sample(*generators(), (12, 12), gammas=4000, geometries=4000)
-    assert drawn.gamma.min() >= 0.5 and drawn.gamma.max() <= 1.5
-    np.testing.assert_allclose([drawn.gamma.mean(), drawn.gamma.std()], [1.0, 1 / math.sqrt(12)], atol=0.02)
+    drawn = augmentation.sample(*generators(), (12, 12), intensities=4000, geometries=4000)
+    assert drawn.intensity.min() >= 0.5 and drawn.intensity.max() <= 1.5
+    np.testing.assert_allclose([drawn.intensity.mean(), drawn.intensity.std()], [1.0, 1 / math.sqrt(12)], atol=0.02)
     # The determinant is scale ** 2 * cos(shear).
     scale = (1 / torch.linalg.det(drawn.inverse_matrix.double())).sqrt()
     assert 0.9 * math.sqrt(math.cos(math.radians(5))) <= scale.min() < 0.902 and 1.198 < scale.max() <= 1.2
@@ -172,12 +172,12 @@ def test_rows_limit_what_changes_and_the_input_stays():
     augmentation = EpisodeAugmentation()
     image, mask = torch.randn(4, 1, 32, 32), torch.ones(4, 1, 32, 32)
     before = image.clone()
-    parameters = augmentation.sample(*generators(), (32, 32), gammas=2, geometries=1)
+    parameters = augmentation.sample(*generators(), (32, 32), intensities=2, geometries=1)
     found, found_mask = augmentation.apply(image, mask, parameters, torch.tensor([3, 1]), torch.tensor([2]))
     assert torch.equal(image, before)
     assert torch.equal(found[0], image[0]) and torch.equal(found_mask[[0, 1, 3]], mask[[0, 1, 3]])
-    assert torch.equal(found[[3, 1]], gamma_transform(image[[3, 1]], parameters.gamma))
-    alone, _ = augmentation.apply(image[2:3], mask[2:3], parameters._replace(gamma=torch.ones(1)))
+    assert torch.equal(found[[3, 1]], gamma_transform(image[[3, 1]], parameters.intensity))
+    alone, _ = augmentation.apply(image[2:3], mask[2:3], parameters._replace(intensity=torch.ones(1)))
     torch.testing.assert_close(found[2:3], alone, atol=1e-4, rtol=0)
     assert not torch.allclose(found[2], image[2], atol=0.1)
 
@@ -192,12 +192,12 @@ def test_gamma_comes_before_geometry():
 
 def test_gamma_after_geometry():
     """The same draws, with the power taken of what geometry made, its border included."""
-    before, after = (EpisodeAugmentation(gamma=(2.0, 2.0), gamma_first=first) for first in (True, False))
+    before, after = (EpisodeAugmentation(gamma=(2.0, 2.0), intensity_first=first) for first in (True, False))
     image, mask = torch.rand(1, 1, 32, 32) + 1, torch.ones(1, 1, 32, 32)
     drawn = before.sample(*generators(), (32, 32))
-    moved, moved_mask = before.apply(image, mask, drawn, gamma_rows=torch.empty(0, dtype=torch.int64))
+    moved, moved_mask = before.apply(image, mask, drawn, intensity_rows=torch.empty(0, dtype=torch.int64))
     found, found_mask = after.apply(image, mask, drawn)
-    assert torch.equal(found, gamma_transform(moved, drawn.gamma)) and torch.equal(found_mask, moved_mask)
+    assert torch.equal(found, gamma_transform(moved, drawn.intensity)) and torch.equal(found_mask, moved_mask)
     assert not torch.allclose(found, before.apply(image, mask, drawn)[0], atol=0.01)
 
 
@@ -205,12 +205,12 @@ def test_rounding_is_what_one_hot_rounding_and_argmax_come_to():
     """Also outside of the image, where both channels of the warped one-hot mask are 0, and at exact halves."""
     augmentation = EpisodeAugmentation(rotate=30, translate=9)
     mask = (torch.rand(6, 1, 32, 32, generator=generators()[0]) > 0.5).float()
-    drawn = augmentation.sample(*generators(), (32, 32), gammas=0, geometries=6)
+    drawn = augmentation.sample(*generators(), (32, 32), intensities=0, geometries=6)
     half = torch.eye(3).repeat(6, 1, 1)
     half[3:, 0, 2] = 0.5
     drawn = drawn._replace(inverse_matrix=torch.cat([drawn.inverse_matrix[:3], half[3:]]))
     one_hot = augmentation.change_geometry(torch.cat([1 - mask, mask], 1), drawn)
-    _, found = augmentation.apply(mask, mask, drawn, gamma_rows=torch.empty(0, dtype=torch.int64))
+    _, found = augmentation.apply(mask, mask, drawn, intensity_rows=torch.empty(0, dtype=torch.int64))
     assert torch.equal(found[:, 0], one_hot.round().argmax(1).float())
 
 

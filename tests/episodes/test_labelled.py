@@ -42,7 +42,7 @@ def test_two_scans_and_probabilities(annotated):
 
 @pytest.mark.filterwarnings("ignore:label values")
 def test_episodes_show_the_organ_in_both_slices(annotated):
-    loader = EpisodeLoader(annotated, pairing="scans", min_area=20, gamma_target="none", geometry_target="none")
+    loader = EpisodeLoader(annotated, pairing="scans", min_area=20, intensity_target="none", geometry_target="none")
     batch = loader.episodes(range(40))
     areas = {30, 25, 50}
     for key in ("label", "support_mask"):

@@ -45,7 +45,7 @@ def test_exact_probabilities(scans):
 
 
 def test_frequencies_of_the_stream(scans):
-    options = {"pairing": "scans", "gamma_target": "none", "geometry_target": "none", "min_area": 20}
+    options = {"pairing": "scans", "intensity_target": "none", "geometry_target": "none", "min_area": 20}
     batch = EpisodeLoader(scans, **options).episodes(range(2000))
     images = torch.cat([scan["image"][0].permute(2, 0, 1) for scan in scans])
     labels = torch.cat([scan["supervoxels"][0].permute(2, 0, 1) for scan in scans])

@@ -18,7 +18,7 @@ from common.episodes.stream import episode_seed
 from common.errors import InputError
 
 KEYS = ("image", "label", "support_image", "support_mask")
-PLAIN = {"gamma_target": "none", "geometry_target": "none"}
+PLAIN = {"intensity_target": "none", "geometry_target": "none"}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_swap_probability(loader, volumes, probability, query_is_later):
     assert all((query > support) == query_is_later for query, support in pairs)
 
 
-@pytest.mark.parametrize("part", ["gamma", "geometry"])
+@pytest.mark.parametrize("part", ["intensity", "geometry"])
 @pytest.mark.parametrize(
     ("target", "query", "support"), [("one", 0.5, 0.5), ("query", 1, 0), ("both", 1, 1), ("none", 0, 0)]
 )
@@ -94,23 +94,23 @@ def test_target(loader, part, target, query, support):
     assert abs(is_changed["support_image"].float().mean() - support) < (0.15 if target == "one" else 1e-9)
     if target == "one":
         assert torch.equal(is_changed["image"], ~is_changed["support_image"])
-    if part == "gamma":
+    if part == "intensity":
         assert torch.equal(plain["label"], changed["label"])
         assert torch.equal(plain["support_mask"], changed["support_mask"])
 
 
-def test_sides_of_gamma_and_geometry_are_independent(loader):
+def test_sides_of_intensity_and_geometry_are_independent(loader):
     count = 400
     plain = loader(**PLAIN).episodes(range(count))["image"]
-    gamma = (loader(geometry_target="none").episodes(range(count))["image"] != plain).flatten(1).any(1)
-    geometry = (loader(gamma_target="none").episodes(range(count))["image"] != plain).flatten(1).any(1)
-    together = Counter(zip(gamma.tolist(), geometry.tolist(), strict=True))
+    intensity = (loader(geometry_target="none").episodes(range(count))["image"] != plain).flatten(1).any(1)
+    geometry = (loader(intensity_target="none").episodes(range(count))["image"] != plain).flatten(1).any(1)
+    together = Counter(zip(intensity.tolist(), geometry.tolist(), strict=True))
     assert all(abs(together[key] - 100) < 35 for key in itertools.product([False, True], repeat=2))
 
 
 def test_both_draws_differ(loader):
     """The same slice on both sides becomes two different images."""
-    batch = loader(pairing="same", gamma_target="both", geometry_target="both").episodes(range(20))
+    batch = loader(pairing="same", intensity_target="both", geometry_target="both").episodes(range(20))
     assert (batch["image"] != batch["support_image"][:, 0]).flatten(1).any(1).all()
     plain = loader(pairing="same", **PLAIN).episodes(range(20))
     assert torch.equal(plain["image"], plain["support_image"][:, 0])
@@ -123,7 +123,7 @@ def test_same_seed_same_bits(loader):
     assert not equal(first, second)
 
 
-@pytest.mark.parametrize("targets", [{}, {"gamma_target": "both", "geometry_target": "both"}])
+@pytest.mark.parametrize("targets", [{}, {"intensity_target": "both", "geometry_target": "both"}])
 def test_a_batch_has_the_bits_of_its_episodes(loader, targets):
     source = loader(**targets)
     batch = source.episodes(range(10, 15))
@@ -225,7 +225,7 @@ def test_a_pack_is_found_again_by_the_name_of_the_content(volumes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gamma_target": "support"}, "gamma_target must be one of one, query, both, none, got 'support'"),
+        ({"intensity_target": "support"}, "intensity_target must be one of one, query, both, none, got 'support'"),
         ({"pairing": "distant"}, "pairing must be one of"),
         ({"min_area_rule": "second"}, "min_area_rule must be one of"),
         ({"batch_size": 0}, "must be 1 or more, got 0"),

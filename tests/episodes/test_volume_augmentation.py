@@ -65,8 +65,8 @@ def test_largest_rotation_is_about_the_centre():
 
 
 def test_ranges():
-    drawn = VolumeAugmentation().sample(*generators(), SIZE, gammas=2000, geometries=2000)
-    assert 0.5 <= drawn.gamma.min() < 0.51 and 1.49 < drawn.gamma.max() <= 1.5
+    drawn = VolumeAugmentation().sample(*generators(), SIZE, intensities=2000, geometries=2000)
+    assert 0.5 <= drawn.intensity.min() < 0.51 and 1.49 < drawn.intensity.max() <= 1.5
     stretched = VolumeAugmentation(**{**NOTHING, "scale": (0.9, 1.2)}).sample(*generators(), SIZE, geometries=2000)
     scales = torch.diagonal(stretched.inverse_matrix[:, :3, :3], dim1=1, dim2=2)
     assert 0.9 <= scales.min() < 0.902 and 1.198 < scales.max() <= 1.2
@@ -98,7 +98,7 @@ def test_outside_is_reflected_and_masks_stay_masks():
 def test_rows_and_gamma():
     augmentation = VolumeAugmentation(gamma=(1.4, 1.4))
     image, mask = torch.randn(2, 1, *SIZE), torch.ones(2, 1, *SIZE)
-    drawn = augmentation.sample(*generators(), SIZE, gammas=1, geometries=0)
+    drawn = augmentation.sample(*generators(), SIZE, intensities=1, geometries=0)
     found, found_mask = augmentation.apply(image, mask, drawn, torch.tensor([1]), torch.empty(0, dtype=torch.int64))
     assert torch.equal(found[0], image[0]) and torch.equal(found_mask, mask)
     assert torch.equal(found[1:], gamma_transform(image[1:], torch.tensor([1.4])))
@@ -111,13 +111,13 @@ def test_windows_are_filled_from_the_volume_around_them():
     mask = (volume > 0).float()
     shift = torch.eye(4)
     shift[:3, 3] = torch.tensor([2.0, -1.0, 3.0])
-    drawn = AugmentationParameters.cat([parameters_of(shift)] * 2)._replace(gamma=torch.tensor([0.7, 1.3]))
+    drawn = AugmentationParameters.cat([parameters_of(shift)] * 2)._replace(intensity=torch.tensor([0.7, 1.3]))
     augmentation, corner, size = VolumeAugmentation(), torch.tensor([[0, 3, 2], [5, 4, 4]]), (6, 5, 3)
     whole, whole_mask = augmentation.apply(volume, mask, drawn)
     found, found_mask = augmentation.apply(volume, mask, drawn, corner=corner, size=size)
     torch.testing.assert_close(found, cut(whole, corner, size), atol=1e-4, rtol=0)
     assert torch.equal(found_mask, cut(whole_mask, corner, size))
-    unchanged = gamma_transform(volume, drawn.gamma)[1, :, 3:9, 5:10, 1:4]
+    unchanged = gamma_transform(volume, drawn.intensity)[1, :, 3:9, 5:10, 1:4]
     torch.testing.assert_close(found[1], unchanged, atol=1e-4, rtol=0)
 
 
@@ -131,7 +131,7 @@ def test_a_window_turns_about_its_own_centre():
 def test_windows_that_stay_keep_their_bits():
     volume, corner, size = torch.randn(2, 1, 9, 8, 7), torch.tensor([[0, 1, 2], [3, 2, 4]]), (4, 5, 3)
     none = torch.empty(0, dtype=torch.int64)
-    drawn = VolumeAugmentation().sample(*generators(), size, gammas=0, geometries=0)
+    drawn = VolumeAugmentation().sample(*generators(), size, intensities=0, geometries=0)
     found, _ = VolumeAugmentation().apply(volume, volume, drawn, none, none, corner, size)
     assert torch.equal(found[0], volume[0, :, :4, 1:6, 2:5]) and torch.equal(found[1], volume[1, :, 3:7, 2:7, 4:])
 
@@ -139,6 +139,6 @@ def test_windows_that_stay_keep_their_bits():
 def test_gamma_takes_the_range_of_the_volume():
     volume, corner, size = torch.randn(1, 1, 9, 8, 7), torch.tensor([[0, 1, 2]]), (4, 5, 3)
     none = torch.empty(0, dtype=torch.int64)
-    drawn = parameters_of(np.eye(4))._replace(gamma=torch.tensor([1.4]))
+    drawn = parameters_of(np.eye(4))._replace(intensity=torch.tensor([1.4]))
     found, _ = VolumeAugmentation().apply(volume, volume, drawn, None, none, corner, size)
-    assert torch.equal(found, cut(gamma_transform(volume, drawn.gamma), corner, size))
+    assert torch.equal(found, cut(gamma_transform(volume, drawn.intensity), corner, size))

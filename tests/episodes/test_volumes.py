@@ -10,7 +10,7 @@ from common.episodes import VolumeAugmentation, VolumeEpisodeLoader
 from common.episodes.augmentation import AugmentationParameters
 from common.errors import InputError
 
-STILL = {"gamma_target": "none", "geometry_target": "none"}
+STILL = {"intensity_target": "none", "geometry_target": "none"}
 
 
 def box(subject, places, size=(12, 10, 8)):
@@ -44,7 +44,7 @@ def test_whole_volume_is_support_and_query(volumes):
 
 
 def test_only_the_query_changes(volumes):
-    batch = VolumeEpisodeLoader(volumes, gamma_target="query", geometry_target="query").episodes(range(4))
+    batch = VolumeEpisodeLoader(volumes, intensity_target="query", geometry_target="query").episodes(range(4))
     assert {origin(image) for image in batch["support_image"][:, 0]} <= {(1, (0, 0, 0)), (2, (0, 0, 0))}
     assert not any(torch.equal(q, s) for q, s in zip(batch["image"], batch["support_image"][:, 0], strict=True))
     assert set(batch["label"].unique().tolist()) == {0.0, 1.0}
@@ -117,7 +117,7 @@ def test_setting_2_shows_nothing_of_excluded_slices(volumes):
         volume["label"][0, 0, 0, 3] = 5
     augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), gamma=(1, 1))
     augmentation.high = augmentation.low  # the slice before comes in
-    options = {"patch_size": (12, 10, 2), "pairing": "near", "gamma_target": "none", "excluded_labels": [5]}
+    options = {"patch_size": (12, 10, 2), "pairing": "near", "intensity_target": "none", "excluded_labels": [5]}
     still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(60))["image"]
     moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options)
     starts = set()
@@ -153,7 +153,7 @@ def test_label_values_that_had_to_be_renumbered_are_refused(volumes):
 @pytest.mark.parametrize("options", [{}, {"patch_size": (7, 7, 3), "pairing": "near", "swap_probability": 1.0}])
 @pytest.mark.parametrize("target", ["one", "both"])
 def test_a_batch_has_the_bits_of_its_episodes(volumes, options, target):
-    loader = VolumeEpisodeLoader(volumes, gamma_target=target, geometry_target=target, **options)
+    loader = VolumeEpisodeLoader(volumes, intensity_target=target, geometry_target=target, **options)
     batch = loader.episodes(range(5))
     for number in range(5):
         alone = loader.episodes([number])
@@ -164,7 +164,7 @@ def test_patches_move_within_their_volume(volumes):
     """A shift by one slice brings the next slice in, at the border of the volume the same; its mask moves along."""
     augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), gamma=(1, 1))
     augmentation.high = augmentation.low  # the slice before comes in
-    options = {"patch_size": (7, 7, 3), "pairing": "near", "min_voxels": 20, "max_shift": 0, "gamma_target": "none"}
+    options = {"patch_size": (7, 7, 3), "pairing": "near", "min_voxels": 20, "max_shift": 0, "intensity_target": "none"}
     still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(20))
     moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options).episodes(
         range(20)

@@ -38,7 +38,7 @@ class MillimetreAugmentation(VolumeAugmentation):
         control_points: int = 7,
         log_gamma: float = 0.3,
     ) -> None:
-        super().__init__(rotate, (0.0, 0.0, 0.0), 0.0, scale, (-log_gamma, log_gamma), gamma_first=False)
+        super().__init__(rotate, (0.0, 0.0, 0.0), 0.0, scale, (-log_gamma, log_gamma), intensity_first=False)
         self.elastic = elastic
         self.control_points = (control_points,) * 3
 
@@ -68,8 +68,8 @@ class MillimetreAugmentation(VolumeAugmentation):
         low = image.amin((2, 3, 4), keepdim=True)
         return super().change_geometry(image - low, *arguments, **others) + low
 
-    def _draw(self, generator: Generator, gammas: int, geometries: int) -> tuple[Tensor, Tensor]:
-        log_gamma, numbers = super()._draw(generator, gammas, geometries)
+    def _draw(self, generator: Generator, intensities: int, geometries: int) -> tuple[Tensor, Tensor]:
+        log_gamma, numbers = super()._draw(generator, intensities, geometries)
         return log_gamma.exp(), numbers
 
 

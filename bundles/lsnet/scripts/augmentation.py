@@ -40,15 +40,15 @@ class IntensityAugmentation(EpisodeAugmentation):
         generator: Generator,
         noise_generator: Generator,
         size: tuple[int, ...],
-        gammas: int = 1,
+        intensities: int = 1,
         geometries: int = 0,
     ) -> AugmentationParameters:
-        """Draw parameters as the base class does; ``gamma`` ``(G, 3)`` holds exponent, contrast and brightness."""
-        parameters = super().sample(generator, noise_generator, size, gammas, geometries)
-        contrast, brightness = (2 * torch.rand(2, gammas, generator=generator) - 1).unbind(0)
-        drawn = torch.stack([parameters.gamma, 1 + self.contrast * contrast, self.brightness * brightness], dim=1)
-        changed = torch.rand(gammas, 3, generator=generator) < self.probability
-        return parameters._replace(gamma=torch.where(changed, drawn, torch.tensor([1.0, 1.0, 0.0])))
+        """Draw parameters as the base class does; ``intensity`` ``(G, 3)`` holds exponent, contrast and brightness."""
+        parameters = super().sample(generator, noise_generator, size, intensities, geometries)
+        contrast, brightness = (2 * torch.rand(2, intensities, generator=generator) - 1).unbind(0)
+        drawn = torch.stack([parameters.intensity, 1 + self.contrast * contrast, self.brightness * brightness], dim=1)
+        changed = torch.rand(intensities, 3, generator=generator) < self.probability
+        return parameters._replace(intensity=torch.where(changed, drawn, torch.tensor([1.0, 1.0, 0.0])))
 
     def change_intensity(self, image: Tensor, strength: Tensor) -> Tensor:
         """Change slices ``(N, 1, H, W)`` by ``(N, 3)``: exponent, contrast factor, brightness shift."""
