@@ -32,7 +32,7 @@ def test_it_is_short_and_says_its_own_name(checkout):
 
 
 def test_it_is_found(checkout, run_python):
-    code = "from common.tools.crossval.about import all_abouts; print([a['name'] for a in all_abouts()])"
+    code = "from common.tools.crossval.published import all_abouts; print([a['name'] for a in all_abouts()])"
     assert "My Net" in run_python("-c", f"import sys; sys.path.insert(0, '.'); {code}", cwd=checkout).stdout
     assert run_python("-m", "common.tools.cli", "where", "mine", cwd=checkout).stdout.strip().endswith("bundles/mine")
 

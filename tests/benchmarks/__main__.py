@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.tools.crossval.about import all_abouts
-
 from common.files import write_json
+from common.tools.crossval.published import all_abouts
 from tests.benchmarks import floor
 from tests.benchmarks.measure import CUDA
 from tests.benchmarks.page import page
