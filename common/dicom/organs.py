@@ -1,99 +1,63 @@
-"""Organ names and their SNOMED CT codes, as DICOM's context groups of anatomic structures list them."""
+"""Organ names and their SNOMED CT codes, as pydicom lists them."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from ..errors import InputError
 
-SNOMED_CT = "SCT"
 PRIVATE_SCHEME = "99FEWSHOT"
 
-# Name, SNOMED CT code, other names. Left, right, anterior and posterior are modifiers of any of them.
-_TABLE = (
-    ("Liver", "10200004", ()),
-    ("Spleen", "78961009", ()),
-    ("Kidney", "64033007", ()),
-    ("Gallbladder", "28231008", ("gall bladder",)),
-    ("Pancreas", "15776009", ()),
-    ("Stomach", "69695003", ()),
-    ("Duodenum", "38848004", ()),
-    ("Small intestine", "30315005", ("small bowel",)),
-    ("Colon", "71854001", ()),
-    ("Rectum", "34402009", ()),
-    ("Esophagus", "32849002", ("oesophagus",)),
-    ("Adrenal gland", "23451007", ("adrenal", "suprarenal gland")),
-    ("Bladder", "89837001", ("urinary bladder",)),
-    ("Prostate", "41216001", ()),
-    ("Uterus", "35039007", ()),
-    ("Aorta", "15825003", ()),
-    ("Inferior vena cava", "64131007", ("ivc", "postcava")),
-    ("Superior vena cava", "48345005", ("svc",)),
-    ("Portal vein", "32764006", ()),
-    ("Splenic vein", "35819009", ()),
-    ("Pulmonary artery", "81040000", ()),
-    ("Lung", "39607008", ()),
-    ("Trachea", "44567001", ()),
-    ("Thyroid", "69748006", ("thyroid gland",)),
-    ("Heart", "80891009", ()),
-    (
-        "Left ventricle",
-        "87878005",
-        ("lv", "lv bp", "lv blood pool", "left ventricle blood pool", "heart ventricle left"),
-    ),
-    ("Left Ventricle Myocardium", "49848007", ("lv myocardium", "lv myo", "myocardium", "heart myocardium")),
-    (
-        "Right ventricle",
-        "53085002",
-        ("rv", "rv bp", "rv blood pool", "right ventricle blood pool", "heart ventricle right"),
-    ),
-    ("Left atrium", "82471001", ("la", "heart atrium left")),
-    ("Right atrium", "73829009", ("ra", "heart atrium right")),
-    ("Brain", "12738006", ()),
-    ("Brain stem", "119238007", ("brainstem",)),
-    ("Hippocampus", "5366008", ()),
-    ("Spinal cord", "2748008", ()),
-    ("Femur", "71341001", ()),
-    ("Vertebra", "51282000", ()),
-)
-_MODIFIERS = {
-    "left": ("7771000", "Left"),
-    "right": ("24028007", "Right"),
-    "anterior": ("255549009", "Anterior"),
-    "posterior": ("255551008", "Posterior"),
+# What datasets call organs that pydicom lists under another name.
+_OTHER_NAMES = {
+    "small bowel": "small intestine",
+    "oesophagus": "esophagus",
+    "adrenal": "adrenal gland",
+    "suprarenal gland": "adrenal gland",
+    "urinary bladder": "bladder",
+    "ivc": "inferior vena cava",
+    "postcava": "inferior vena cava",
+    "svc": "superior vena cava",
+    "thyroid gland": "thyroid",
+    **dict.fromkeys(("lv", "lv bp", "lv blood pool", "left ventricle blood pool"), "left ventricle"),
+    **dict.fromkeys(("rv", "rv bp", "rv blood pool", "right ventricle blood pool"), "right ventricle"),
+    **dict.fromkeys(("lv myo", "lv myocardium", "myocardium", "heart myocardium"), "left ventricle myocardium"),
+    "heart ventricle left": "left ventricle",
+    "heart ventricle right": "right ventricle",
+    "la": "left atrium",
+    "heart atrium left": "left atrium",
+    "ra": "right atrium",
+    "heart atrium right": "right atrium",
 }
-_CODES = {name.lower(): (code, meaning) for meaning, code, others in _TABLE for name in (meaning, *others)}
+_MODIFIERS = ("left", "right", "anterior", "posterior")
 
 
-@dataclass(frozen=True)
-class Organ:
-    """Coded organ: value, meaning and scheme of its code, and (value, meaning) of SNOMED CT modifiers."""
-
-    value: str
-    meaning: str
-    scheme: str
-    modifiers: tuple[tuple[str, str], ...] = ()
-
-
-def find_organ(name: str) -> Organ:
+def find_organ(name: str) -> tuple[Any, list[Any]]:
     """Find the code of an organ by its English name, as datasets write it (``left_kidney``, ``Lung, right``).
 
-    A name that is not in the table gets a code of the private scheme 99FEWSHOT: its letters and digits in capitals
+    A name that is not in pydicom's list gets a code of the private scheme 99FEWSHOT: its letters and digits in capitals
     where they fit into 16 characters, else cut with a checksum. Equal names have equal codes.
 
     Args:
         name: the organ.
+
+    Returns:
+        pydicom's ``Code`` of the organ, and those of its modifiers, such as left.
     """
+    from pydicom.sr.coding import Code
+
     words = re.findall(r"[a-z0-9]+", name.lower())
-    if " ".join(words) in _CODES:
-        return Organ(*_CODES[" ".join(words)], SNOMED_CT)
-    rest = " ".join(word for word in words if word not in _MODIFIERS)
-    rest = rest if rest in _CODES else rest.removesuffix("s")
-    if rest in _CODES:
-        return Organ(*_CODES[rest], SNOMED_CT, tuple(_MODIFIERS[word] for word in words if word in _MODIFIERS))
-    return Organ(_private_code(" ".join(words) or name), name.strip()[:64], PRIVATE_SCHEME)
+    organ = _listed(words)
+    if organ is not None:
+        return organ, []
+    rest = [word for word in words if word not in _MODIFIERS]
+    organ = _listed(rest) or _listed([" ".join(rest).removesuffix("s")])
+    if organ is not None:
+        return organ, [_listed([word]) for word in words if word in _MODIFIERS]
+    return Code(_private_code(" ".join(words) or name), PRIVATE_SCHEME, name.strip()[:64]), []
 
 
 def parse_names(text: str) -> dict[int, str] | None:
@@ -107,6 +71,23 @@ def parse_names(text: str) -> dict[int, str] | None:
     if wrong:
         raise InputError(f'--names: {"".join(wrong[0])!r} is not VALUE=NAME; write "1=liver,6=left kidney"')
     return {int(value): name.strip() for value, _, name in parts} or None
+
+
+def _listed(words: list[str]) -> Any:
+    """Return pydicom's SNOMED CT code of a name; None where it lists none."""
+    from pydicom.sr.codedict import codes
+
+    name = " ".join(words)
+    keyword = _keywords().get(_OTHER_NAMES.get(name, name).replace(" ", ""))
+    return None if keyword is None else getattr(codes.SCT, keyword)
+
+
+@cache
+def _keywords() -> dict[str, str]:
+    """pydicom's names of the SNOMED CT codes by their lower-case letters."""
+    from pydicom.sr.codedict import codes
+
+    return {keyword.lower(): keyword for keyword in codes.SCT.dir()}
 
 
 def _private_code(name: str) -> str:

@@ -23,7 +23,7 @@ from ..errors import InputError, one_line
 from ..files import write_bytes
 from ..records import PROGRAM
 from .headers import complete
-from .organs import SNOMED_CT, find_organ
+from .organs import find_organ
 
 logger = logging.getLogger(__name__)
 
@@ -211,20 +211,20 @@ def _describe(number: int, name: str, algorithm: Any) -> Any:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
-    organ = find_organ(name)
+    organ, modifiers = find_organ(name)
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
         segmented_property_category=codes.cid7150.AnatomicalStructure,
-        segmented_property_type=hd.sr.CodedConcept(organ.value, organ.scheme, organ.meaning),
+        segmented_property_type=organ,
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         tracking_uid=hd.UID(),
         tracking_id=name,
     )
-    if organ.modifiers:
-        modifiers = [hd.sr.CodedConcept(value, SNOMED_CT, meaning) for value, meaning in organ.modifiers]
-        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifiers
+    if modifiers:
+        concepts = [hd.sr.CodedConcept.from_code(modifier) for modifier in modifiers]
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = concepts
     return description
 
 
