@@ -43,7 +43,7 @@ def name_answers(
     named = []
     written = [ending for ending, wanted in endings.items() if wanted]
     if any(ending.endswith(".dcm") for ending in written):
-        from .dicom import check_headers
+        from .data.dicom.seg_writer import check_headers
 
         for image in images:
             check_headers(image)

@@ -7,9 +7,9 @@ from .ahead import ReadAheadDataset
 from .cache import VolumeCache, intensity_statistics
 from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
 from .folds import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split, training_items
+from .monai_label.dataset import StudyDataset
 from .phantom import cache_folder, make_phantom
 from .queries import query_items, support_files
-from .studies import StudyDataset
 
 __all__ = [
     "Fold",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .datalists import label_names
-from .dicom_seg import is_dicom_seg, segment_names
+from .dicom.seg_reader import is_dicom_seg, segment_names
 from .reading import stem
 
 _SNAP_SIGNATURE = "ITK-SnAP Label Description File"

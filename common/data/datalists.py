@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from .. import monai_label
 from ..errors import InputError
 from ..literals import as_named
 from .description import channel_names, label_values, read_description
 from .layouts import choose_channel, find_subjects
+from .monai_label import server as monai_label
 from .phantom import make_phantom
 from .reading import scan_shape
 

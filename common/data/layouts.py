@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import InputError
 from .description import FILE, file_ending, is_nnunet2, listed_files, read_description
+from .dicom.series import holds_series
 from .names import belongs_to, cases, is_confidence_name, is_label_name, is_volume, scans, volumes
 from .reading import stem
-from .series import holds_series
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .dicom.series import holds_series
 from .formats import EXTENSIONS
-from .series import holds_series
 
 # Words, apart from numbers, that tell scan and label map of one subject apart.
 _IMAGE_WORDS = {"image", "images", "imagestr", "imagests", "img", "imgs", "scan", "scans", "vol", "volume", "volumes"}

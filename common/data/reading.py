@@ -19,9 +19,9 @@ from monai.utils import MetaKeys, SpaceKeys
 
 from ..errors import InputError
 from .clipped import CLIPPED, clipped_percentile
-from .dicom_seg import is_dicom_seg, read_dicom_seg
+from .dicom.seg_reader import is_dicom_seg, read_dicom_seg
+from .dicom.series import is_dicom, read_series
 from .formats import EXTENSIONS, LARGEST_VOLUME, damaged, extension, nifti_header, read_header, read_voxels
-from .series import is_dicom, read_series
 
 __all__ = [
     "EXTENSIONS",

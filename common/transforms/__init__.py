@@ -1,5 +1,6 @@
 """MONAI dictionary transforms of our own, in the order in which a scan meets them."""
 
+from ..data.monai_label.support import StudySupportd
 from .answering import WriteAnswerd
 from .dicom_seg import SaveDicomSegd
 from .extent import QueryExtentd
@@ -9,7 +10,6 @@ from .preprocessing import ScanPreprocessing
 from .preview import SavePreviewd
 from .reading import LoadScansd
 from .saving import SaveAnswerd
-from .studies import StudySupportd
 from .summary import PrintSummaryd
 from .support import LoadSupportd
 from .warnings import WarnOfAnswerd, WarnUnlikeTrainingd

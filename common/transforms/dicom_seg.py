@@ -33,7 +33,8 @@ class SaveDicomSegd(MapTransform):
         organ_names: Mapping[Any, str] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        from ..dicom import algorithm_of, need_dicom
+        from ..data.dicom.seg_reader import need_dicom
+        from ..data.dicom.seg_writer import algorithm_of
 
         need_dicom()  # before anything is segmented
         super().__init__(keys, allow_missing_keys)
@@ -46,7 +47,7 @@ class SaveDicomSegd(MapTransform):
         Raises:
             InputError: the scan is not a folder, or its files cannot be referred to.
         """
-        from ..dicom import write_segmentation
+        from ..data.dicom.seg_writer import write_segmentation
 
         for key in self.key_iterator(data):
             series = Path(file_name(data[key]))

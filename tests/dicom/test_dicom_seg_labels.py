@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from common.data.companions import organ_names
+from common.data.dicom.seg_writer import write_segmentation
 from common.data.reading import read_label, read_scan
-from common.dicom import write_segmentation
 from common.errors import InputError
 from tests.dicom.test_segmentation import FROM, NAMES, organs, save_label
 from tests.dicom.writer import rotation, values, write_series

@@ -12,8 +12,8 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from common.dicom import check_headers, write_segmentation
-from common.dicom.headers import complete
+from common.data.dicom.headers import complete
+from common.data.dicom.seg_writer import check_headers, write_segmentation
 from common.errors import InputError
 from tests.dicom.writer import write_series
 

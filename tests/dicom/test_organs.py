@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.dicom.organs import _OTHER_NAMES, find_organ, parse_names
+from common.data.dicom.organs import _OTHER_NAMES, find_organ, parse_names
 from common.errors import InputError
 
 
@@ -36,7 +36,12 @@ def test_names_as_people_and_datasets_write_them(name, value, modifiers):
 
 def test_unknown_names_get_private_codes():
     code, modifiers = find_organ("foreground")
-    assert (code.value, code.scheme_designator, code.meaning, modifiers) == ("FOREGROUND", "99FEWSHOT", "foreground", [])
+    assert (code.value, code.scheme_designator, code.meaning, modifiers) == (
+        "FOREGROUND",
+        "99FEWSHOT",
+        "foreground",
+        [],
+    )
     long, longer = (find_organ(f"a very long name of a lesion{end}")[0].value for end in ("", " too"))
     assert long != longer and len(long) == len(longer) == 16
     assert find_organ("A very_long name of a lesion")[0].value == long

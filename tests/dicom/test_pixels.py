@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from common.data.formats import codecs
+from common.data.dicom import codecs
 from common.data.reading import read_scan
 from tests.dicom.writer import values, write_series
 

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 from pydicom import dcmread
 
-from common.dicom import algorithm_of, write_segmentation
+from common.data.dicom.seg_writer import algorithm_of, write_segmentation
 from common.errors import InputError
 from common.records import check_output, mark_of
 from common.transforms import SaveDicomSegd

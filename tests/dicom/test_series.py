@@ -19,8 +19,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from common.data.formats import codecs
-from common.data.series import check_series, holds_series
+from common.data.dicom import codecs
+from common.data.dicom.series import check_series, holds_series
 from common.errors import InputError
 from common.transforms import LoadScansd
 from tests.dicom.writer import emptied, rotation, values, write_series

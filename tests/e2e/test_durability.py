@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
-from common.dicom import write_segmentation
+from common.data.dicom.seg_writer import write_segmentation
 from common.errors import guard
 from common.files import WriteError, write_state
 from common.tools.packaging.package import package

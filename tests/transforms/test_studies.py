@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import monai_label
+from common.data.monai_label import server as monai_label
+from common.data.monai_label.requests import checked_request, organ_name, organ_value, support_names
 from common.errors import InputError
 from common.transforms import StudySupportd
-from common.transforms.requests import checked_request, organ_name, organ_value, support_names
 from tests.e2e.tiny import save, scan
 
 

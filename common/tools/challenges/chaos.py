@@ -12,9 +12,9 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation
 
 from ...data.datalists import natural_key
+from ...data.dicom.series import check_series
 from ...data.folds import PUBLISHED_SUBJECTS
 from ...data.reading import read_scan
-from ...data.series import check_series
 from ...errors import InputError, one_line
 from .base import Case, Challenge, Findings, Volumes
 from .preprocess import prepare_mr

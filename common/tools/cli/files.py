@@ -107,7 +107,8 @@ def dicom_seg(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a label map as DICOM-SEG, with coded organs and references to its series."""
-    from ...dicom import algorithm_of, parse_names, write_segmentation
+    from ...data.dicom.organs import parse_names
+    from ...data.dicom.seg_writer import algorithm_of, write_segmentation
     from ...records import check_output, mark_of
     from ...workflow import bundle_folder
 

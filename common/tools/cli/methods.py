@@ -76,7 +76,7 @@ def segment(
     overwrite: Overwrite = False,
 ) -> None:
     """Segment a new scan from one annotated scan or slice; the result is on the new scan's grid."""
-    from ...dicom import parse_names
+    from ...data.dicom.organs import parse_names
 
     overrides: dict[str, Any] = {
         "support_image": file_setting(support_image),

@@ -10,10 +10,10 @@ from typing import Any
 
 from monai.transforms import MapTransform
 
-from ..data.reading import holds_its_voxels, read_label, scan_shape
-from ..errors import InputError
-from ..monai_label import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
+from ...errors import InputError
+from ..reading import holds_its_voxels, read_label, scan_shape
 from .requests import checked_request, listed, organ_name, organ_value, support_names
+from .server import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
 
 logger = logging.getLogger(__name__)
 

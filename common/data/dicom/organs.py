@@ -7,7 +7,7 @@ import re
 from functools import cache
 from typing import Any
 
-from ..errors import InputError
+from ...errors import InputError
 
 PRIVATE_SCHEME = "99FEWSHOT"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
-from ..monai_label import LARGEST_VALUE, model_files, shortened
+from ...errors import InputError
+from .server import LARGEST_VALUE, model_files, shortened
 
 # All that this transform's successors and the server itself read from here on; a client may send any key.
 _KEPT = ("image", "image_path", "device", "model", "model_filename", "logging", "result_compress", "result_dtype")

@@ -8,9 +8,9 @@ from typing import Any
 
 from monai.transforms import Compose
 
-from .. import monai_label
-from .cache import VolumeCache
-from .folds import training_items
+from ..cache import VolumeCache
+from ..folds import training_items
+from . import server as monai_label
 
 
 class StudyDataset(VolumeCache):

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from .. import __version__
-from ..data.dicom_seg import need_dicom
-from ..data.reading import read_label, to_grid
-from ..data.series import check_series, holds_series, is_dicom
-from ..errors import InputError, one_line
-from ..files import write_bytes
-from ..records import PROGRAM
+from ... import __version__
+from ...errors import InputError, one_line
+from ...files import write_bytes
+from ...records import PROGRAM
+from ..reading import read_label, to_grid
 from .headers import complete
 from .organs import find_organ
+from .seg_reader import need_dicom
+from .series import check_series, holds_series, is_dicom
 
 logger = logging.getLogger(__name__)
 

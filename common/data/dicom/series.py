@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
-from .formats.codecs import decode
-from .formats.dicom import DicomFile, pixel_values, read_dicom
-from .formats.header import LARGEST_VOLUME
+from ...errors import InputError
+from ..formats.header import LARGEST_VOLUME
+from .codecs import decode
+from .parsing import DicomFile, pixel_values, read_dicom
 
 # What lies beside slices without being one, besides hidden files.
 _OTHER_FILES = (".txt", ".json", ".xml", ".csv", ".md", ".htm", ".html", ".pdf", ".png", ".jpg", ".gz", ".nii", ".db")

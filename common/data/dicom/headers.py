@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ...errors import InputError
 from .characters import UTF8, codecs_of, decoded
 
 # Attributes that a segmentation copies from its source and that may be empty but not absent.

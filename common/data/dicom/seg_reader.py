@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from ..errors import InputError, one_line
+from ...errors import InputError, one_line
 from .series import is_dicom
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

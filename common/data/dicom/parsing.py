@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from .header import LARGEST_RATIO
+from ..formats.header import LARGEST_RATIO
 
 PIXEL_DATA = 0x7FE00010
 _IMPLICIT, _DEFLATED, _BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
