@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from . import PROGRAM
 from .errors import InputError
-
-PROGRAM = "fewshot-bundles"
 
 
 def mark_of(*settings: Any) -> str:

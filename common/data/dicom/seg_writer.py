@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from ... import __version__
+from ... import PROGRAM, __version__
 from ...errors import InputError, one_line
 from ...files import write_bytes
-from ...records import PROGRAM
 from ..reading import read_label, to_grid
 from .headers import complete
 from .organs import find_organ
@@ -33,7 +32,7 @@ _LOUD = {"pydicom": logging.ERROR, "highdicom": logging.WARNING}  # from which l
 def algorithm_of(bundle: str | Path | None) -> tuple[str, str]:
     """Return name and version of a bundle, from its ``configs/metadata.json``; those of this package without one."""
     if bundle is None:
-        return "fewshot-bundles", __version__
+        return PROGRAM, __version__
     metadata = json.loads((Path(bundle) / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return str(metadata["name"]), str(metadata["version"])
 
@@ -197,7 +196,7 @@ def _segmentation(slices: Sequence[Any], volume: np.ndarray, names: Mapping[int,
         series_number=_series_number(slices[0]) + 1000,
         sop_instance_uid=hd.UID(),
         instance_number=1,
-        manufacturer="fewshot-bundles",
+        manufacturer=PROGRAM,
         manufacturer_model_name=name,
         software_versions=__version__,
         device_serial_number="0",
