@@ -12,7 +12,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from ..files import whole_folder
-from .anatomy import LABELS, draw_subject
+from .synthetic.abdomen import LABELS, draw_subject
 
 VERSION = 1
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.data import cache_folder, make_phantom
-from common.data.anatomy import LABELS
+from common.data.synthetic.abdomen import LABELS
 
 PLAUSIBLE_MILLILITRES = {"liver": (800, 2000), "right kidney": (80, 280), "left kidney": (80, 280), "spleen": (60, 350)}
 

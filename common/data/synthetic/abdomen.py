@@ -1,25 +1,25 @@
-"""One abdomen-like MR subject, drawn from a seeded generator: the picture behind the built-in phantom."""
+"""Abdomens: the subjects of the built-in phantom, and the same anatomy in other contrasts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.ndimage import label as connected_components
 
+from .canvas import Canvas, Mask
+
 LABELS = {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
 
 SLICE_SPACING = 7.7
 PIXELS = 176
 NOISE = 14.0
-_UNDRAWN = -1.0
 
 # Mean intensity of every tissue (fat-suppressed T2) before the subject's own contrast. Spleen, kidneys, stomach and
 # bowel overlap on purpose, and so do liver, pancreas and bowel: intensity alone must not solve the task.
-_TISSUE = {
+TISSUES = {
     "fat": 70, "skin": 150, "muscle": 175, "cavity": 105, "lung": 30, "bone": 215, "disc": 320, "fluid": 700,
     "liver": 300, "spleen": 450, "cortex": 620, "medulla": 540, "sinus": 190, "vessel": 90, "vein": 360,
     "pancreas": 330, "stomach": 240, "bowel": 180, "heart": 220,
@@ -50,87 +50,24 @@ def draw_subject(generator: np.random.Generator) -> Drawing:
     Returns:
         Image and label of 176 x 176 x 22..26 voxels, about 1.9 x 1.9 x 7.7 mm.
     """
-    canvas = _Canvas(generator)
-    _draw_trunk(canvas)
-    _draw_bowel(canvas)
-    _draw_midline(canvas)
-    _draw_spleen_and_stomach(canvas)
-    _draw_kidneys(canvas)
-    _draw_liver(canvas)
+    spacing = float(generator.uniform(1.84, 1.98))
+    canvas = Canvas(generator, PIXELS, int(generator.integers(22, 27)), spacing, SLICE_SPACING, TISSUES)
+    draw_abdomen(canvas)
     label = np.where(canvas.body, canvas.label, 0).astype(np.uint8)
     return Drawing(_acquire(canvas), label, _affine(canvas, generator))
 
 
-class _Canvas:
-    """The subject's voxels in template millimetres (x to the right, y anterior, z superior) and what lies in them."""
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        self.generator = generator
-        self.spacing = float(generator.uniform(1.84, 1.98))
-        self.slices = int(generator.integers(22, 27))
-        in_plane = (np.arange(PIXELS) - (PIXELS - 1) / 2) * self.spacing
-        through = (np.arange(self.slices) - (self.slices - 1) / 2) * SLICE_SPACING
-        self.axes = (-in_plane, in_plane, through)
-        # A smooth random displacement bends every organ at once; scale and shift make subjects large or off centre.
-        sizes = generator.uniform((0.92, 0.9, 0.92), (1.04, 1.06, 1.08))
-        shifts = generator.normal(0, (4, 4, 6))
-        mesh = np.meshgrid(*self.axes, indexing="ij", sparse=True)
-        self.x, self.y, self.z = (
-            ((axis - shift) / size + 4.5 * self.noise(55)).astype(np.float32)
-            for axis, shift, size in zip(mesh, shifts, sizes, strict=True)
-        )
-        self.image = np.full(self.x.shape, _UNDRAWN, np.float32)
-        self.label = np.zeros(self.x.shape, np.uint8)
-        self.body = np.zeros(self.x.shape, bool)
-        self.cavity = np.zeros(self.x.shape, bool)
-        self.tissue = {name: value * generator.uniform(0.9, 1.1) for name, value in _TISSUE.items()}
-
-    def noise(self, scale: float) -> NDArray[np.float32]:
-        """Smooth noise of zero mean and unit variance with correlation length `scale` in millimetres."""
-        weights = []
-        for axis in self.axes:
-            reach = np.abs(axis).max() + 2 * scale
-            knots = np.arange(-reach, reach + scale, scale)
-            weight = np.exp(-0.5 * ((axis[:, None] - knots) / (0.75 * scale)) ** 2)
-            weights.append(weight / np.linalg.norm(weight, axis=1, keepdims=True))
-        field = self.generator.standard_normal([weight.shape[1] for weight in weights])
-        for weight in weights:
-            field = np.tensordot(field, weight, axes=(0, 1))
-        return field.astype(np.float32)
-
-    def ellipsoid(
-        self,
-        centre: tuple[float, float, float],
-        radii: tuple[float, float, float],
-        turn: float = 0,
-        lean: float = 0,
-        jitter: float = 3,
-    ) -> NDArray[np.float32]:
-        """Distance from a jittered ellipsoid's centre in radii: below 1 inside.
-
-        `turn` rotates in the axial plane (degrees, x towards y); `lean` shifts x by that many millimetres per
-        millimetre of z; `jitter` is the standard deviation of the centre in millimetres.
-        """
-        middle = self.generator.normal(centre, jitter)
-        size = np.asarray(radii) * self.generator.uniform(0.9, 1.1, 3)
-        angle = np.deg2rad(turn + self.generator.normal(0, 5))
-        dz = self.z - middle[2]
-        dx = self.x - middle[0] - lean * dz
-        dy = self.y - middle[1]
-        along = (np.cos(angle) * dx + np.sin(angle) * dy) / size[0]
-        across = (np.cos(angle) * dy - np.sin(angle) * dx) / size[1]
-        return np.sqrt(along**2 + across**2 + (dz / size[2]) ** 2).astype(np.float32)
-
-    def paint(
-        self, where: NDArray[np.bool_], tissue: str, texture: NDArray[np.floating[Any]] | float = 0.0, label: int = 0
-    ) -> None:
-        """Overwrite voxels with a tissue, its intensity modulated by the relative `texture`, and its label."""
-        value = self.tissue[tissue] * (1 + np.broadcast_to(np.asarray(texture, np.float32), where.shape)[where])
-        self.image[where] = value
-        self.label[where] = label
+def draw_abdomen(canvas: Canvas) -> None:
+    """Paint an abdomen, with the values of `LABELS`, in tissues named as in `TISSUES`."""
+    cavity = _draw_trunk(canvas)
+    _draw_bowel(canvas, cavity)
+    _draw_midline(canvas)
+    _draw_spleen_and_stomach(canvas, cavity)
+    _draw_kidneys(canvas)
+    _draw_liver(canvas, cavity)
 
 
-def _draw_trunk(canvas: _Canvas) -> None:
+def _draw_trunk(canvas: Canvas) -> Mask:
     """Skin, fat rim, muscular wall with ribs, cavity, lungs and heart."""
     generator = canvas.generator
     x, y, z = canvas.x, canvas.y, canvas.z
@@ -139,35 +76,36 @@ def _draw_trunk(canvas: _Canvas) -> None:
     wall = rim + 0.08 + 0.01 * canvas.noise(30)
     grain = canvas.noise(5)
     canvas.body = radius < 1
-    canvas.cavity = radius < 1 - wall
+    cavity = radius < 1 - wall
     canvas.paint(radius < 1, "skin")
     canvas.paint(radius < 0.975, "fat", 0.15 * grain + 0.2 * canvas.noise(25))
     canvas.paint(radius < 1 - rim, "muscle", 0.10 * grain)
     ribs = np.cos(14 * np.arctan2(y, x) + z / 9 + generator.uniform(0, 6)) > 0.45
     canvas.paint((np.abs(radius - 1 + wall - 0.03) < 0.025) & ribs & (z > -45), "bone", 0.1 * grain - 0.5)
-    canvas.paint(canvas.cavity, "cavity", 0.25 * canvas.noise(12) + 0.1 * grain)
-    lung = canvas.cavity & (z > 62 + 0.15 * y - 0.0015 * x**2 + 4 * canvas.noise(40))
+    canvas.paint(cavity, "cavity", 0.25 * canvas.noise(12) + 0.1 * grain)
+    lung = cavity & (z > 62 + 0.15 * y - 0.0015 * x**2 + 4 * canvas.noise(40))
     canvas.paint(lung, "lung", 0.5 * np.abs(canvas.noise(6)))
     heart = canvas.ellipsoid((-18, 28, 108), (52, 44, 42), turn=-30)
     canvas.paint(lung & (heart < 1), "heart", 0.3 * canvas.noise(14))
+    return cavity
 
 
-def _draw_bowel(canvas: _Canvas) -> None:
+def _draw_bowel(canvas: Canvas, cavity: Mask) -> None:
     """Colon, small-bowel loops and gallbladder-like fluid: distractors with any organ's intensity."""
-    lower = canvas.cavity & (canvas.y > -25 + 8 * canvas.noise(30)) & (canvas.z < 18 + 10 * canvas.noise(35))
+    lower = cavity & (canvas.y > -25 + 8 * canvas.noise(30)) & (canvas.z < 18 + 10 * canvas.noise(35))
     content = 0.5 * np.tanh(1.5 * canvas.noise(20)) + 0.1 * canvas.noise(5)
     walls = np.abs(canvas.noise(12))
     canvas.paint(lower & (walls > 0.3), "bowel", content)
     canvas.paint(lower & (walls > 0.16) & (walls <= 0.3), "muscle", 0.1)
     for side in (1, -1):
         colon = canvas.ellipsoid((side * 103, 5, -62), (19, 23, 60), jitter=5)
-        canvas.paint(canvas.cavity & (colon < 1.12), "muscle")
-        canvas.paint(canvas.cavity & (colon < 1), "bowel", canvas.generator.uniform(-0.5, 0.3) + 0.12 * canvas.noise(8))
+        canvas.paint(cavity & (colon < 1.12), "muscle")
+        canvas.paint(cavity & (colon < 1), "bowel", canvas.generator.uniform(-0.5, 0.3) + 0.12 * canvas.noise(8))
     pancreas = canvas.ellipsoid((-15, 10, 0), (58, 11, 14), turn=-18, jitter=4)
-    canvas.paint(canvas.cavity & (pancreas + 0.12 * canvas.noise(10) < 1), "pancreas", 0.12 * canvas.noise(6))
+    canvas.paint(cavity & (pancreas + 0.12 * canvas.noise(10) < 1), "pancreas", 0.12 * canvas.noise(6))
 
 
-def _draw_midline(canvas: _Canvas) -> None:
+def _draw_midline(canvas: Canvas) -> None:
     """Spine with discs and canal, paraspinal and psoas muscles, aorta and inferior vena cava."""
     generator = canvas.generator
     z = canvas.z
@@ -189,18 +127,18 @@ def _draw_midline(canvas: _Canvas) -> None:
     canvas.paint(canvas.ellipsoid((21, -15, 0), (12, 10, everywhere), jitter=2) < 1, "vein", 0.1 * grain)
 
 
-def _draw_spleen_and_stomach(canvas: _Canvas) -> None:
+def _draw_spleen_and_stomach(canvas: Canvas, cavity: Mask) -> None:
     """Stomach, then the spleen as an ellipsoid hollowed on the stomach's side."""
     stomach = canvas.ellipsoid((-52, 34, 36), (44, 32, 36), turn=20, jitter=5) + 0.07 * canvas.noise(20)
-    canvas.paint(canvas.cavity & (stomach < 1.08), "muscle", 0.1)
-    canvas.paint(canvas.cavity & (stomach < 1), "stomach", 0.25 * canvas.noise(22) + 0.06 * canvas.noise(5))
+    canvas.paint(cavity & (stomach < 1.08), "muscle", 0.1)
+    canvas.paint(cavity & (stomach < 1), "stomach", 0.25 * canvas.noise(22) + 0.06 * canvas.noise(5))
     spleen = canvas.ellipsoid((-94, -30, 34), (33, 52, 50), turn=12, jitter=4) + 0.05 * canvas.noise(16)
     hollow = canvas.ellipsoid((-60, 0, 30), (27, 32, 42), jitter=2)
     texture = 0.05 * canvas.noise(8) + 0.04 * canvas.noise(4)
-    canvas.paint(canvas.cavity & (spleen < 1) & (hollow > 1), "spleen", texture, LABELS["spleen"])
+    canvas.paint(cavity & (spleen < 1) & (hollow > 1), "spleen", texture, LABELS["spleen"])
 
 
-def _draw_kidneys(canvas: _Canvas) -> None:
+def _draw_kidneys(canvas: Canvas) -> None:
     """Kidneys: bright cortex, darker pyramids, sinus open towards the spine; the right one lower."""
     for side, name, height in ((1, "right kidney", -30), (-1, "left kidney", -18)):
         kidney = canvas.ellipsoid((side * 66, -43, height), (31, 26, 55), turn=-25 * side, lean=-0.15 * side)
@@ -215,12 +153,12 @@ def _draw_kidneys(canvas: _Canvas) -> None:
         canvas.paint(inside & (sinus < 1), "sinus", 0.4 * canvas.noise(8))
 
 
-def _draw_liver(canvas: _Canvas) -> None:
+def _draw_liver(canvas: Canvas, cavity: Mask) -> None:
     """Liver: right and left lobe with a network of bright vessels; gallbladder at its lower edge."""
     right = canvas.ellipsoid((74, 4, 22), (66, 82, 72), jitter=4)
     left = canvas.ellipsoid((10, 48, 38), (72, 32, 31), turn=-8, jitter=5)
     level = np.minimum(right, left) + 0.05 * canvas.noise(22)
-    free = (canvas.label == 0) & canvas.cavity & (canvas.y > -62)
+    free = (canvas.label == 0) & cavity & (canvas.y > -62)
     spine = canvas.ellipsoid((2, -34, 0), (40, 32, 900.0), jitter=1)
     pieces, _ = connected_components(free & (level < 1) & (spine > 1))
     liver = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
@@ -229,10 +167,10 @@ def _draw_liver(canvas: _Canvas) -> None:
     canvas.paint(liver, "liver", texture, LABELS["liver"])
     canvas.paint(liver & vessels, "vein", 0.1, LABELS["liver"])
     gallbladder = canvas.ellipsoid((46, 44, -30), (15, 20, 22), jitter=5)
-    canvas.paint(canvas.cavity & (gallbladder < 1), "fluid", 0.04 * canvas.noise(5))
+    canvas.paint(cavity & (gallbladder < 1), "fluid", 0.04 * canvas.noise(5))
 
 
-def _acquire(canvas: _Canvas) -> NDArray[np.int16]:
+def _acquire(canvas: Canvas) -> NDArray[np.int16]:
     """What the scanner would store: partial volume, coil bias field, Rician noise, integers."""
     signal = np.where(canvas.body, np.maximum(canvas.image, 0), 0)
     signal = gaussian_filter(signal, (0.7, 0.7, 0.35))
@@ -242,7 +180,7 @@ def _acquire(canvas: _Canvas) -> NDArray[np.int16]:
     return np.rint(np.hypot(signal + real, imaginary)).astype(np.int16)
 
 
-def _affine(canvas: _Canvas, generator: np.random.Generator) -> NDArray[np.float64]:
+def _affine(canvas: Canvas, generator: np.random.Generator) -> NDArray[np.float64]:
     """Index to RAS+ millimetres for axes stored Left, Anterior, Superior, tilted up to two degrees as in practice."""
     tilt = np.deg2rad(generator.uniform(-2, 2))
     rotation = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
