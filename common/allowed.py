@@ -125,7 +125,7 @@ ALLOWED: dict[str, Rule] = {
     "ckpt_dir": PATH, "output_dir": PATH, "cache_dir": PATH, "pretrained": PATH,
     "dataset_dir": either(PATH, NULL), "checkpoint": either(PATH, NULL),
     "image": either(PATHS, NULL), "support_image": either(PATHS, NULL), "support_label": either(PATHS, NULL),
-    "init": TEXT._replace(words="coco, imagenet, none or a file"),
+    "init": TEXT._replace(words="coco, imagenet, synthetic, none or a file"),
     # data
     "challenge": either(one_of("chaos", "sabs", "mscmr", "visceral"), NULL), "support_rule": one_of("wrap", "last"),
     "fold": either(whole(0, 4), NULL), "excluded_labels": each(whole(0)), "added_classes": each(whole(1)),
@@ -140,6 +140,7 @@ ALLOWED: dict[str, Rule] = {
     # preprocessing
     "axcodes": either(AXCODES, NULL), "spacing": SPACING, "image_size": whole(16, 4096),
     "upper_percentile": number(0, 100, above=True), "intensity_window": either(WINDOW, NULL),
+    "normalisation": one_of("z_score", "body_median"),
     "intensity_mean": either(number(), NULL), "intensity_std": either(number(0, above=True), NULL),
     "volume_size": either(SIZE, NULL), "patch_size": either(SIZE, NULL), "roi_size": either(SIZE, NULL),
     # pseudo-labels and episodes

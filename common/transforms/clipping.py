@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from monai.transforms import ClipIntensityPercentiles, MapTransform
+from monai.transforms import ClipIntensityPercentiles, MapTransform, ScaleIntensityRange
 
 from ..data.clipped import is_clipped
+from ..data.fingerprint import HOUNSFIELD
 
 
 class ClipTopd(MapTransform):
@@ -19,24 +20,38 @@ class ClipTopd(MapTransform):
         keys: keys of images ``(1, X, Y, Z)``.
         upper: percentile.
         measured_on: key of the volume whose percentile counts, and which is clipped too; None: each image's own.
+        hounsfield_window: two HU that become 0 and 255, those beyond clipped, in images that are CT in HU; None: CT is
+            clipped as everything is.
         allow_missing_keys: skip keys that are absent.
     """
 
     def __init__(
-        self, keys: str, upper: float, measured_on: str | None = None, allow_missing_keys: bool = False
+        self,
+        keys: str,
+        upper: float,
+        measured_on: str | None = None,
+        hounsfield_window: Sequence[float] | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.upper = upper
         self.measured_on = measured_on
         self.clip = ClipIntensityPercentiles(lower=None, upper=upper)
+        self.window = None
+        if hounsfield_window is not None:
+            self.window = ScaleIntensityRange(*hounsfield_window, b_min=0, b_max=255, clip=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with clipped images."""
         d = dict(data)
         for key in self.key_iterator(d):
-            if is_clipped(d[key], self.upper):
+            measured = d[self.measured_on or key]
+            if self.window is not None and float(measured.min()) < HOUNSFIELD:
+                for name in {key, self.measured_on or key}:
+                    d[name] = self.window(d[name])
+            elif is_clipped(d[key], self.upper):
                 continue
-            if self.measured_on is None:
+            elif self.measured_on is None:
                 d[key] = self.clip(d[key])
             else:
                 d[self.measured_on] = self.clip(d[self.measured_on])

@@ -19,6 +19,7 @@ from monai.transforms import (
     SpatialPad,
 )
 from monai.utils import TraceKeys
+from torch import Tensor
 
 from ..data.reading import check_resampling
 
@@ -159,16 +160,18 @@ class ScaleInPlaned(Resized):
 
 
 class NormaliseInPlaned(MapTransform):
-    """Subtract the mean and divide by the standard deviation of a centred window of the slices.
+    """Bring intensities to a common scale, by numbers that are measured in a centred window of the slices.
 
-    For volumes of the window's size this is MONAI's ``NormalizeIntensityd``. Larger ones get the numbers that they
-    would have if they were cropped as in training.
+    For volumes of the window's size ``z_score`` is MONAI's ``NormalizeIntensityd``. Larger ones get the numbers that
+    they would have if they were cropped as in training.
 
     Args:
         keys: keys of volumes ``(C, X, Y, Z)``.
         size: in-plane size ``(X, Y)`` of the window.
         mean: subtracted in place of the window's own.
         std: divisor in place of the window's own.
+        method: ``z_score``, or ``body_median``: ``(x - minimum) / median - 1`` with the median above the minimum of
+            what is not air, which a few very bright voxels do not move.
         measured_on: key of the volume whose window gives the numbers, and which is then removed; None: each volume.
         allow_missing_keys: skip keys that are absent.
     """
@@ -179,6 +182,7 @@ class NormaliseInPlaned(MapTransform):
         size: tuple[int, int],
         mean: float | None = None,
         std: float | None = None,
+        method: str = "z_score",
         measured_on: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
@@ -187,6 +191,7 @@ class NormaliseInPlaned(MapTransform):
         self.measured_on = measured_on
         self.mean = mean
         self.std = std
+        self.method = method
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the volumes in float32."""
@@ -198,12 +203,27 @@ class NormaliseInPlaned(MapTransform):
                 for n, s in zip(measured.shape[1:3], self.size, strict=True)
             )
             window = measured[:, x, y].float()
-            mean = float(window.mean()) if self.mean is None else self.mean
-            std = float(window.std(unbiased=False)) if self.std is None else self.std
-            d[key] = (d[key].float() - mean) / (std or 1.0)
+            shift, scale = _body_median(window) if self.method == "body_median" else _moments(window)
+            shift = shift if self.mean is None else self.mean
+            scale = scale if self.std is None else self.std
+            d[key] = (d[key].float() - shift) / (scale or 1.0)
         if self.measured_on is not None:
             d.pop(self.measured_on)
         return d
+
+
+def _moments(window: Tensor) -> tuple[float, float]:
+    return float(window.mean()), float(window.std(unbiased=False))
+
+
+def _body_median(window: Tensor) -> tuple[float, float]:
+    """Give the median of the body and its height above the minimum; the body is above a twentieth of the range."""
+    low, high = window.aminmax()
+    body = window[window > low + 0.05 * (high - low)]
+    if len(body) == 0:  # constant
+        return float(low), 0.0
+    median = body.median()
+    return float(median), float(median - low)
 
 
 class _CentredPad(SpatialPad):

@@ -14,6 +14,7 @@ from .geometry import CropPadInPlaned, NormaliseInPlaned, SafeSpacingd, ScaleInP
 from .reading import LoadScansd
 from .trained_slices import AS_TRAINED, CutAsTrainedd
 
+SOFT_TISSUE = (-125.0, 275.0)  # HU (released ALPNet code)
 Steps = list[Callable[..., Any]]
 
 
@@ -34,6 +35,8 @@ class ScanPreprocessing:
         volume_size: volumes of ``image_size`` are resized to these voxels, slice axis last; None: they are not.
         whole_field: nothing is cut off, for inference: slices larger than ``image_size`` stay whole, at the scale and
             with the mean and deviation that training would give them.
+        normalisation: ``z_score`` (papers), or ``body_median``, see ``NormaliseInPlaned``; CT in HU is then windowed by
+            itself, whatever the other scans are. Given mean and deviation go first.
 
     Attributes:
         geometry: the steps up to normalisation.
@@ -53,14 +56,17 @@ class ScanPreprocessing:
         intensity_std: float | None = None,
         volume_size: Sequence[int] | None = None,
         whole_field: bool = False,
+        normalisation: str = "z_score",
     ) -> None:
+        robust = normalisation == "body_median"
         both: Any = {"keys": ["image", "label"], "allow_missing_keys": True}
         size = (image_size, image_size)
         load = LoadScansd(["image", "label", "stored_label"], allow_missing_keys=True)
         orient = SliceAxisd(axcodes=axcodes, **both)
         clip: MapTransform
+        top = partial(ClipTopd, "image", upper_percentile, hounsfield_window=SOFT_TISSUE if robust else None)
         if intensity_window is None:
-            clip = ClipTopd("image", upper_percentile)
+            clip = top()
         else:
             clip = ScaleIntensityRanged("image", *intensity_window, b_min=0, b_max=255, clip=True)
         resample = partial(SafeSpacingd, mode=["bilinear", "nearest"], **both)
@@ -70,7 +76,7 @@ class ScanPreprocessing:
             resizing: Any = {**both, "mode": ["trilinear", "nearest-exact"], "align_corners": [False, None]}
             fit.append(ScaleInPlaned(standard=size, volume_size=volume_size, **resizing))
             window = (volume_size[0], volume_size[1])
-        normalise = partial(NormaliseInPlaned, "image", window, intensity_mean, intensity_std)
+        normalise = partial(NormaliseInPlaned, "image", window, intensity_mean, intensity_std, normalisation)
         self.normalise = normalise()
         self.geometry: Steps = [load, orient, clip, resample(pixdim=spacing), *fit]
         self.steps = [*self.geometry, self.normalise]
@@ -80,7 +86,7 @@ class ScanPreprocessing:
         self._slice_support = [
             *before,
             CutAsTrainedd("image", spacing[2]),
-            ClipTopd("image", upper_percentile, measured_on=AS_TRAINED) if intensity_window is None else clip,
+            top(measured_on=AS_TRAINED) if intensity_window is None else clip,
             resample(pixdim=[*spacing[:2], 0]),
             SafeSpacingd(AS_TRAINED, pixdim=[*spacing[:2], 0], mode="bilinear"),
             *fit,

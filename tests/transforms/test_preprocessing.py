@@ -107,3 +107,44 @@ def test_a_drawn_slice_looks_the_same_among_thinner_slices(tmp_path, thinner, se
         thin = np.repeat(thick, thinner, axis=2)
         plane = drawn_plane(tmp_path, thin, 6.0 / thinner, 4 * thinner + place, **settings)
         assert torch.equal(plane, expected)
+
+
+def scan_of(intensities, path, air=0):
+    """A body of 20 x 20 pixels in air, its slices of the given intensities."""
+    image = np.full((48, 48, len(intensities)), air, np.float32)
+    for number, value in enumerate(intensities):
+        image[14:34, 14:34, number] = value
+    return save(path, image)
+
+
+def body_of(path, **settings):
+    image = prepared({"image": path}, normalisation="body_median", upper_percentile=100, **settings)["image"]
+    return image.as_tensor()[0, 20:28, 20:28]
+
+
+def test_body_median_puts_air_at_minus_one_and_the_middle_tissue_at_zero(tmp_path):
+    path = scan_of([100, 200, 300, 300, 400], tmp_path / "a.nii.gz")
+    image = prepared({"image": path}, normalisation="body_median", upper_percentile=100)["image"].as_tensor()[0]
+    assert image[0, 0].tolist() == [-1] * 5
+    torch.testing.assert_close(image[24, 24], torch.tensor([100.0, 200, 300, 300, 400]) / 300 - 1)
+
+
+def test_a_bright_fluid_moves_the_z_score_but_not_the_body_median(tmp_path):
+    plain = scan_of([100, 200, 300, 300, 400], tmp_path / "a.nii.gz")
+    bright = scan_of([100, 200, 300, 300, 5000], tmp_path / "b.nii.gz")
+    torch.testing.assert_close(body_of(plain)[..., :4], body_of(bright)[..., :4])
+    scores = [prepared({"image": path}, upper_percentile=100)["image"][0, 24, 24, :4] for path in (plain, bright)]
+    assert (scores[0] - scores[1]).abs().max() > 1
+
+
+def test_body_median_windows_ct_by_itself(tmp_path):
+    path = scan_of([-1000, -125, 75, 275, 1500], tmp_path / "ct.nii.gz", air=-1000)
+    windowed = body_of(path)[0, 0]
+    # 0, 0, 127.5, 255 and 255 of 255; air is below a twentieth, so the body's median is 255.
+    torch.testing.assert_close(windowed, torch.tensor([-1.0, -1.0, -0.5, 0.0, 0.0]))
+
+
+def test_given_mean_and_deviation_go_before_the_body_median(tmp_path):
+    path = scan_of([100, 200, 300, 300, 400], tmp_path / "a.nii.gz")
+    given = body_of(path, intensity_mean=100.0, intensity_std=50.0)[0, 0]
+    torch.testing.assert_close(given, torch.tensor([0.0, 2, 4, 4, 6]))
