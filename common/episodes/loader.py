@@ -15,7 +15,7 @@ from .augmentation import EpisodeAugmentation
 from .labelled import LabelledCandidates, find_labelled
 from .sampling import AreaRule, Candidates, Pairing, find_candidates
 from .store import SliceStore
-from .stream import EpisodeStream, Target, check_choice
+from .stream import Chapters, EpisodeStream, Target, check_choice
 
 
 class EpisodeLoader(EpisodeStream):
@@ -40,7 +40,7 @@ class EpisodeLoader(EpisodeStream):
 
     def __init__(
         self,
-        dataset: Sequence[Mapping[str, Any]],
+        dataset: Sequence[Mapping[str, Any]] | Chapters,
         batch_size: int = 1,
         episodes_per_epoch: int = 1000,
         seed: int = 2021,
@@ -81,7 +81,6 @@ class EpisodeLoader(EpisodeStream):
         self.excluded_labels = tuple(excluded_labels)
         self.pack_dir = pack_dir
         self.cache_bytes = cache_bytes
-        self._source: tuple[SliceStore, Candidates | LabelledCandidates] | None = None
 
     def episodes(self, numbers: Sequence[int]) -> dict[str, Tensor]:
         """Make a batch of the episodes with these numbers; the position stays.
@@ -92,7 +91,7 @@ class EpisodeLoader(EpisodeStream):
         Returns:
             A batch, see `EpisodeStream.__iter__`.
         """
-        store, candidates = self._source = self._source or self._prepare()
+        store, candidates = self._source_of(numbers[0])
         uniform, parameters = self._draw(numbers, 5, store.size)
         drawn = candidates.draw(uniform[:, :3])
         # Labelled pairs are drawn with a third number, and both orders alike: nothing is swapped.
@@ -102,8 +101,8 @@ class EpisodeLoader(EpisodeStream):
         image, supervoxels = store.gather(np.concatenate([query, support]))
         return self._make_batch(image, supervoxels, np.tile(drawn.supervoxel, 2), parameters, uniform[:, 3:5])
 
-    def _prepare(self) -> tuple[SliceStore, Candidates | LabelledCandidates]:
-        store = SliceStore.build(self.dataset, self.pack_dir, self.device, self.cache_bytes)
+    def _prepare(self, dataset: Sequence[Mapping[str, Any]]) -> tuple[SliceStore, Candidates | LabelledCandidates]:
+        store = SliceStore.build(dataset, self.pack_dir, self.device, self.cache_bytes)
         if self.pairing == "scans":
             return store, find_labelled(store.pack, self.min_area, self.excluded_labels)
         return store, find_candidates(store.pack, self.pairing, self.min_area, self.min_area_rule, self.excluded_labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,21 @@ Target = Literal["one", "query", "both", "none"]
 
 _COUNTS: dict[Target, int] = {"one": 1, "query": 1, "both": 2, "none": 0}
 _MASK = (1 << 64) - 1
+
+
+@runtime_checkable
+class Chapters(Protocol):
+    """A training set without end: for each so many episodes it gives other volumes, which depend on the number alone.
+
+    Attributes:
+        chapter_episodes: episodes that are drawn from one chapter. A batch takes the chapter of its first episode.
+    """
+
+    chapter_episodes: int
+
+    def chapter(self, number: int) -> Sequence[Mapping[str, Any]]:
+        """Give the volumes of a chapter, from 0 up."""
+        ...
 
 
 class EpisodeStream:
@@ -45,8 +60,9 @@ class EpisodeStream:
         InputError: an option is out of its range.
     """
 
-    dataset: Sequence[Mapping[str, Any]]
-    _source: Any  # what a subclass makes of the dataset on first use
+    dataset: Sequence[Mapping[str, Any]] | Chapters
+    _source: Any = None  # what a subclass makes of the dataset on first use, or of the present chapter
+    _chapter: int | None = None
 
     def __init__(
         self,
@@ -135,6 +151,20 @@ class EpisodeStream:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a position."""
         self._episode = int(state["episode"])
+
+    def _source_of(self, episode: int) -> Any:
+        """Give what an episode is drawn from."""
+        if not isinstance(self.dataset, Chapters):
+            self._source = self._source or self._prepare(self.dataset)
+            return self._source
+        number = episode // self.dataset.chapter_episodes
+        if self._source is None or number != self._chapter:
+            self._chapter, self._source = number, self._prepare(self.dataset.chapter(number))
+        return self._source
+
+    def _prepare(self, dataset: Sequence[Mapping[str, Any]]) -> Any:
+        """Make of volumes what episodes are drawn from."""
+        raise NotImplementedError
 
     def _draw(
         self, episodes: Sequence[int], count: int, size: tuple[int, ...]

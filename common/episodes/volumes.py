@@ -16,7 +16,7 @@ from .labelled import labels_of_two_scans
 from .pack import Pack
 from .sampling import warn_unused
 from .store import SliceStore, send
-from .stream import EpisodeStream, Target, check_choice
+from .stream import Chapters, EpisodeStream, Target, check_choice
 from .structures import Structure, Window, find_structures
 from .volume_augmentation import VolumeAugmentation
 
@@ -51,7 +51,7 @@ class VolumeEpisodeLoader(EpisodeStream):
 
     def __init__(
         self,
-        dataset: Sequence[Mapping[str, Any]],
+        dataset: Sequence[Mapping[str, Any]] | Chapters,
         batch_size: int = 1,
         episodes_per_epoch: int = 1000,
         seed: int = 2021,
@@ -94,7 +94,6 @@ class VolumeEpisodeLoader(EpisodeStream):
         self.excluded_labels = tuple(excluded_labels)
         self.pack_dir = pack_dir
         self.cache_bytes = cache_bytes
-        self._source: tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]] | None = None
 
     def episodes(self, numbers: Sequence[int]) -> dict[str, Tensor]:
         """Make a batch of the episodes with these numbers; the position stays.
@@ -105,7 +104,7 @@ class VolumeEpisodeLoader(EpisodeStream):
         Returns:
             A batch, see `EpisodeStream.__iter__`.
         """
-        store, usable, size, groups = self._source = self._source or self._prepare()
+        store, usable, size, groups = self._source_of(numbers[0])
         uniform, parameters = self._draw(numbers, 11, size)
         pairs = [self._pair(groups, size, store.size, row) for row in uniform]
         # All queries first, then all supports.
@@ -123,8 +122,10 @@ class VolumeEpisodeLoader(EpisodeStream):
         volumes = np.searchsorted(np.cumsum(pack.depths), [window.first for window in windows], side="right")
         return send(torch.tensor([pack.spacings[volume] for volume in volumes]), self.device)
 
-    def _prepare(self) -> tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]]:
-        store = SliceStore.build(self.dataset, self.pack_dir, self.device, self.cache_bytes)
+    def _prepare(
+        self, dataset: Sequence[Mapping[str, Any]]
+    ) -> tuple[SliceStore, NDArray[np.bool_], tuple[int, int, int], list[list[Structure]]]:
+        store = SliceStore.build(dataset, self.pack_dir, self.device, self.cache_bytes)
         pack, minimum = store.pack, f"{self.min_voxels} voxels"
         size = _window_size(pack, store.size, self.patch_size)
         for subject, spacing in zip(pack.subjects, pack.spacings, strict=True):
