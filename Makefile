@@ -5,11 +5,13 @@ METHOD ?= adnet
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-slow test-demo test-monai-label bench lint clean
+.PHONY: help demo demo-train weights test test-slow test-demo test-monai-label bench lint clean
 .NOTPARALLEL:
 
 help:
-	@echo "make demo       train $(METHOD) on the built-in phantom, segment held-out subjects (METHOD=name for another)"
+	@echo "make demo       segment a phantom with the weights of $(METHOD), train two minutes, show the gain (METHOD=name for another)"
+	@echo "make demo-train train $(METHOD) from random weights on the phantom, 6 minutes"
+	@echo "make weights    remake the weights that come with the bundles, from nothing"
 	@echo "make test       lint, types and fast tests"
 	@echo "make test-slow  slow tests, and those on real scans when FEWSHOT_DATA names their folder"
 	@echo "make test-demo  every bundle's demo to its end, half an hour"
@@ -20,6 +22,12 @@ help:
 
 demo: .venv/.runtime
 	$(BIN)/python -m common.tools.demo --bundle bundles/$(METHOD)
+
+demo-train: .venv/.runtime
+	$(BIN)/python -m common.tools.demo --bundle bundles/$(METHOD) --random-start
+
+weights: .venv/.runtime
+	$(BIN)/python -m common.tools.weights $(notdir $(wildcard bundles/*))
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 10 \

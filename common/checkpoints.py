@@ -20,6 +20,21 @@ logger = logging.getLogger(__name__)
 # Under which names a file may hold a network's weights: MONAI's, a training state's, the public files'.
 _PLACES = ("model", "network", "state_dict")
 
+TRAINED, SHIPPED = "models/model.pt", "models/synthetic.pt"
+
+
+def bundle_weights(bundle: str | Path) -> str:
+    """Choose a bundle's weights: those of its own training, or else the ones that it came with.
+
+    Args:
+        bundle: folder.
+
+    Returns:
+        Path of ``models/model.pt``, or of ``models/synthetic.pt`` where only that is there.
+    """
+    trained, shipped = Path(bundle) / TRAINED, Path(bundle) / SHIPPED
+    return str(shipped if shipped.is_file() and not trained.exists() else trained)
+
 
 def read_checkpoint(path: str | Path, verify: bool = True, mapped: bool = False) -> Any:
     """Read a file of ``torch.save`` on the CPU, and never run code that it may hold.

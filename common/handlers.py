@@ -103,7 +103,7 @@ class WeightsSaver:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._keep)
 
     def _describe_scans(self) -> None:
-        if self.record is not None and self.dataset is not None and is_first():
+        if self.record is not None and self.dataset is not None and self.dataset.data and is_first():
             self.record["fingerprint"] = fingerprint([item["image"] for item in self.dataset.data])
 
     def _keep(self, engine: Engine) -> None:

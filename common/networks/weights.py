@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..checkpoints import load_weights, read_weights
+from ..calling import running_bundle
+from ..checkpoints import SHIPPED, load_weights, read_weights
 from ..errors import InputError
 from ..hashing import hash_files
 from .segmenter import FewShotSegmenter
@@ -31,20 +32,24 @@ def load_encoder(network: FewShotSegmenter, init: str, depth: int = 101) -> FewS
 
     Args:
         network: few-shot network whose ``encoder.backbone`` is filled in place.
-        init: ``coco`` (the papers' choice), ``imagenet`` (what ADNet's released script loads), ``none`` (random) or
-            the path of a checkpoint in the layout of either public file; for ``ResNeXt3DEncoder`` of the file
-            ``resnext-101-kinetics.pth`` of the 3D-ResNets-PyTorch release, which you fetch yourself.
+        init: ``coco`` (the papers' choice), ``imagenet`` (what ADNet's released script loads), ``synthetic`` (the whole
+            small network as it comes with the running bundle, trained on computer-drawn scans), ``none`` (random) or
+            the path of a checkpoint, in the layout of either public file or of this project; for ``ResNeXt3DEncoder``
+            the file ``resnext-101-kinetics.pth`` of the 3D-ResNets-PyTorch release, which you fetch yourself.
         depth: ResNet depth, selects the public file.
 
     Returns:
         The same network.
 
     Raises:
-        FileNotFoundError: weights neither found locally nor downloadable; says what to fetch and where to put it.
+        FileNotFoundError: the bundle has no synthetic weights, or weights are neither found locally nor downloadable;
+            says what to fetch and where to put it.
         InputError: unknown ``init``, or a checkpoint whose names or shapes do not fit the backbone.
     """
     if init == "none":
         return network
+    if init == "synthetic":
+        return _load_shipped(network)
     backbone = getattr(network.encoder, "backbone", None)
     if backbone is None:
         raise InputError(f"init: {type(network.encoder).__name__} has no pretrained weights, got {init}; use none")
@@ -53,7 +58,7 @@ def load_encoder(network: FewShotSegmenter, init: str, depth: int = 101) -> FewS
         raise InputError(f"init: {init} weights are 2D; use none or the path of resnext-101-kinetics.pth")
     path = _public_file(init, depth) if public else Path(init)
     if not path.is_file():
-        raise FileNotFoundError(f"init: no file {path}; use coco, imagenet, none or the path of a checkpoint")
+        raise FileNotFoundError(f"init: no file {path}; use coco, imagenet, synthetic, none or a checkpoint")
     _fill_backbone(backbone, path)
     return network
 
@@ -73,6 +78,17 @@ def load_network(network: FewShotSegmenter, path: str) -> FewShotSegmenter:
         InputError: the file is no checkpoint, or one of another network.
     """
     load_weights(network, path)
+    return network
+
+
+def _load_shipped(network: FewShotSegmenter) -> FewShotSegmenter:
+    path = running_bundle() / SHIPPED
+    if not path.is_file():
+        raise FileNotFoundError(f"init: no file {path}; make weights writes it, or use none")
+    try:
+        load_weights(network, path)
+    except InputError as error:
+        raise InputError(f"init: synthetic weights are those of the small network of overlay cpu: {error}") from error
     return network
 
 
@@ -106,7 +122,10 @@ def _is_whole(path: Path) -> bool:
 
 
 def _fill_backbone(backbone: nn.Module, path: Path) -> None:
-    state = {key.removeprefix("module.").removeprefix("backbone."): value for key, value in read_weights(path).items()}
+    state = {
+        key.removeprefix("module.").removeprefix("encoder.").removeprefix("backbone."): value
+        for key, value in read_weights(path).items()
+    }
     stages = {key.split(".")[0] for key in backbone.state_dict()}  # heads and later stages have no place here
     state = {key: value for key, value in state.items() if key.split(".")[0] in stages}
     try:

@@ -16,6 +16,7 @@ BEHIND = {
     "evaluate_thresholds": ["evaluate"],
     "evaluate_misalignment": ["evaluate"],
     "short": ["cpu"],
+    "from_synthetic": ["cpu"],
     "added_classes": ["visceral"],
     "slices_one": ["train_3d"],
 }
@@ -52,7 +53,9 @@ def test_training_configurations(dataset, tmp_path, bundle, overlay):
 @pytest.mark.parametrize(("bundle", "overlay"), INFERENCE, ids=map("-".join, INFERENCE))
 def test_inference_configurations(dataset, bundle, overlay):
     configs = ["inference", *([overlay] if overlay else [])]
-    workflow = bundle_workflow(ROOT / bundle, configs, "infer", **SMALL[bundle], dataset_dir=str(dataset))
+    workflow = bundle_workflow(
+        ROOT / bundle, configs, "infer", **{**SMALL[bundle], "checkpoint": None}, dataset_dir=str(dataset)
+    )
     assert workflow.check_properties() in (None, [])
     items = workflow.parser.get_parsed_content("dataset#data")
     assert [list(item) for item in items] == [["image", "answer", "mark"]] * 5

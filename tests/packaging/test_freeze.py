@@ -64,6 +64,7 @@ def _random_weights(folder, overlays, settings, scan, checkpoint):
         **{"trained#configs": ["train", *overlays]},
         organs=[1],
         precision="float32",
+        checkpoint=None,
     ).parser
     network = parser.get_parsed_content("network_def")
     query = parser.get_parsed_content("preprocessing")({"image": str(scan)})["image"]

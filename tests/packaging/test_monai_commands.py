@@ -46,8 +46,10 @@ def network(request, bundle_root, packaged, options):
             pytest.skip(f"takes long: full size is checked with {' and '.join(FULL_SIZE)}")
         if request.param == "full size" or (request.param == "packaged" and not overlays):
             settings = {}  # what was packaged is small already
-        if overlays:  # the packaged weights are of another network
-            settings = {**settings, "trained#configs": ["train", *overlays], "checkpoint": "$None"}
+        if overlays:
+            settings = {**settings, "trained#configs": ["train", *overlays]}
+        if overlays or request.param != "packaged":  # the weights that are there are of another network
+            settings = {**settings, "checkpoint": "$None"}
         arguments = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.yaml"]
         arguments += options(**settings)
         if overlays:

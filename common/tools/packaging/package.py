@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
-from ...checkpoints import load_weights
+from ...checkpoints import bundle_weights, load_weights
 from ...data import hash_files
 from ...errors import InputError, one_line, user_mistake
 from ...exchange import put_back
@@ -50,7 +50,7 @@ def package(
         bundle: folder in the repository.
         output: folder that gets ``<name>/``, ``<name>_v<version>.zip``, the zoo's unit tests and, with
             ``weights_url``, weights to upload.
-        checkpoint: trained weights; None takes the bundle's ``models/model.pt``.
+        checkpoint: trained weights; None takes the bundle's, or those that it came with.
         config: overlays that are written into train.yaml; inference takes its settings from the weights.
         variant: makes the overlay ``train_<variant>`` a bundle of its own, ``<name>_<variant>``.
         weights_url: address at which the weights will lie, ``{file}`` standing for their name; they are left out and
@@ -87,7 +87,7 @@ def package(
         weights = draft / "models" / "model.pt"
         named = merged_config(bundle, overlays)
         _store_weights(
-            bundle, draft / "configs" / "train.yaml", checkpoint or bundle / "models" / "model.pt", weights, named
+            bundle, draft / "configs" / "train.yaml", checkpoint or Path(bundle_weights(bundle)), weights, named
         )
         if weights_url is not None:
             _refer_to_weights(draft, weights_url, output / f"{name}_v{version}_model.pt")

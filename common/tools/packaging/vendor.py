@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from ...checkpoints import SHIPPED
 from ...configurations import ABLATIONS, SHARED, all_configs
 
 _LEFT_BEHIND = ("tools", "bundles")  # of common: what no bundle runs
@@ -30,6 +31,9 @@ def copy_bundle(bundle: Path, target: Path) -> None:
     """
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", _ABOUT, ABLATIONS, *_WRITTEN_BY_RUNS)
     shutil.copytree(bundle, target, ignore=ignore, dirs_exist_ok=True)
+    if (bundle / SHIPPED).is_file():
+        (target / SHIPPED).parent.mkdir()
+        shutil.copy(bundle / SHIPPED, target / SHIPPED)
     shared = [path for path in all_configs(bundle / "configs") if path.parent == SHARED]
     for path in shared:
         text = path.read_text().replace("bundles/BUNDLE/", f"bundles/{bundle.name}/")
