@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +44,14 @@ def bundle_workflow(
     configs = in_order(configs, folder)
     check_configuration(bundle, configs, overrides)
     _read_file(folder / "metadata.json")
-    workflow = ConfigWorkflow(
-        config_file=[str(config_file(bundle, name)) for name in configs],
-        meta_file=str(folder / "metadata.json"),
-        logging_file=str(next(path for place in (folder, SHARED) if (path := place / "logging.conf").is_file())),
-        workflow_type=kind,
-        **overrides,
-    )
+    with _without_remarks():
+        workflow = ConfigWorkflow(
+            config_file=[str(config_file(bundle, name)) for name in configs],
+            meta_file=str(folder / "metadata.json"),
+            logging_file=str(next(path for place in (folder, SHARED) if (path := place / "logging.conf").is_file())),
+            workflow_type=kind,
+            **overrides,
+        )
     workflow.initialize()
     return workflow
 
@@ -146,6 +149,18 @@ def merged_config(bundle: str | Path, names: Sequence[str]) -> dict[str, Any]:
 def has_config(bundle: str | Path, name: str) -> bool:
     """Tell whether a bundle has a configuration of that name."""
     return _find(bundle, name) is not None
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Keep MONAI from remarking that shared overlays lie outside of the bundle."""
+    monai = logging.getLogger("monai.bundle.workflows")
+    level = monai.level
+    monai.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        monai.setLevel(level)
 
 
 def _merged(files: Sequence[Path]) -> ConfigParser:

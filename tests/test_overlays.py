@@ -15,7 +15,7 @@ from common.workflow import check_configuration, merged_config
 
 ROOT = Path(__file__).parents[1]
 NAMES = [path.name for path in sorted((ROOT / "bundles").iterdir()) if (path / "configs").is_dir()]
-DATA = ["chaos_t2", "mscmr", "phantom", "sabs", "visceral"]
+DATA = ["chaos_t2", "mscmr", "phantom", "sabs", "synthetic", "visceral"]
 MACHINES = ["cpu", "paper", "quick"]
 pytestmark = pytest.mark.usefixtures("own_scripts")
 

@@ -90,7 +90,10 @@ def test_an_id_that_nothing_defines_is_missed():
         (["train"], {"bundle_root": "/elsewhere", "device": "cpu", "validate#dataset#data": []}),
         (["train", "evaluate"], {"checkpoint": None, "distances": False}),
         (["inference", "quick"], {"organ_names": {1: "liver"}}),
-        (["inference", "chaos_t2", "cpu", "short"], {"displayable_configs": {"support": "a", "more": 1}}),
+        (
+            ["inference", "chaos_t2", "cpu", "short"],
+            {"checkpoint": None, "displayable_configs": {"support": "a", "more": 1}},
+        ),
     ],
 )
 def test_what_the_configuration_or_a_component_takes_is_accepted(configs, settings):

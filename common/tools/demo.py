@@ -1,4 +1,4 @@
-"""``make demo``: train a bundle quickly on the phantom and show what it learned beside an untrained network."""
+"""``make demo``: segment a phantom with the weights that come with a bundle, train on phantoms, show the gain."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints import SHIPPED
 from ..data import label_names, load_datalist, split
 from ..errors import guard
 from ..evaluation import dice_table
@@ -19,41 +20,57 @@ from ..workflow import bundle_workflow, has_config
 from .case_picture import draw_overlay
 
 
-def demo(bundle: Path, output_dir: Path, dataset_dir: str = "phantom", max_epochs: int | None = None) -> None:
-    """Score the untrained network, train with ``quick.yaml``, score again, draw one segmented scan.
+def demo(
+    bundle: Path,
+    output_dir: Path,
+    dataset_dir: str = "phantom",
+    max_epochs: int | None = None,
+    random_start: bool = False,
+) -> None:
+    """Segment one scan and score with the weights that come with the bundle, train, score again.
 
     Args:
-        bundle: bundle folder with ``train``, ``quick``, ``evaluate`` and ``inference`` configurations.
+        bundle: bundle folder.
         output_dir: weights, per-case results and the picture go here.
         dataset_dir: labelled dataset; the phantom is built in.
-        max_epochs: length of the training; None for that of ``quick.yaml``.
+        max_epochs: length of the training; None: that of the overlays.
+        random_start: begin with an untrained network instead, and train it with ``quick.yaml``; so too where no weights
+            come with the bundle.
     """
     start = time.monotonic()
+    random_start = random_start or not (bundle / SHIPPED).is_file()
     places = {
         "ckpt_dir": literal(output_dir / "models"),
         "cache_dir": literal(output_dir / "cache"),
         "dataset_dir": literal(dataset_dir),
     }
-    overlays = ["phantom", "quick"] if dataset_dir == "phantom" else ["quick"]
-    scoring = ["train", *overlays, "evaluate"]
+    data = ["phantom"] if dataset_dir == "phantom" else []
+    method = ["train_ssl"] if has_config(bundle, "train_ssl") else []  # LSNet itself trains on drawn organs
+    overlays = [*data, "quick"] if random_start else [*method, "fast", *data, "cpu", "from_synthetic"]
+    before, title = ("untrained", "untrained") if random_start else ("shipped", "as it comes")
+    given = None if random_start else literal(bundle / SHIPPED)
+    files = _first_files(dataset_dir)
 
-    untrained = bundle_workflow(
-        bundle, scoring, **places, checkpoint=None, output_dir=literal(output_dir / "untrained")
-    )
-    untrained.run()
+    if not random_start:
+        picture = _draw_first_query(bundle, output_dir / before, bundle / SHIPPED, dataset_dir, files)
+        print(f"one scan, segmented by the weights that come with {bundle.name}: {picture}", flush=True)
+    scoring = ["train", *(overlays if random_start else method), "evaluate"]  # shipped weights bring their settings
+    places_before: dict[str, Any] = {**places, "checkpoint": given, "output_dir": literal(output_dir / before)}
+    first = bundle_workflow(bundle, scoring, **places_before)
+    first.run()
     settings: dict[str, Any] = {**places, "output_dir": literal(output_dir / "training")}
     if max_epochs is not None:
         settings["max_epochs"] = max_epochs
-    training = bundle_workflow(bundle, ["train", *overlays], **settings)
-    training.run()
-    trained = bundle_workflow(bundle, scoring, **places, output_dir=literal(output_dir / "trained"))
+    bundle_workflow(bundle, ["train", *overlays], **settings).run()
+    trained = bundle_workflow(
+        bundle, ["train", *overlays, "evaluate"], **places, output_dir=literal(output_dir / "trained")
+    )
     trained.run()
 
-    files = _first_files(dataset_dir)
-    picture = _draw_first_query(bundle, output_dir, dataset_dir, files)
+    picture = _draw_first_query(bundle, output_dir, output_dir / "models" / "model.pt", dataset_dir, files)
     print(f"\n{bundle.name} on held-out subjects of {dataset_dir}, mean Dice; the support is never in training")
-    for title, workflow in (("untrained", untrained), ("trained", trained)):
-        print(dice_table(workflow.parser.get_parsed_content("cases").rows, title))
+    for name, workflow in ((title, first), ("trained", trained)):
+        print(dice_table(workflow.parser.get_parsed_content("cases").rows, name))
     print(f"overlay of one segmented scan: {picture}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
     print("\nNext, as it stands:")
@@ -78,7 +95,7 @@ def _next_commands(
     names = ("support_image", "support_label", "image")
     options = [part for name in names for part in (f"--{name.replace('_', '-')}", files[name])]
     model = ["--checkpoint", str(output_dir / "models" / "model.pt"), "--output-dir", str(output_dir / "segmented")]
-    method = ["train_ssl"] if has_config(bundle, "train_ssl") else []  # LSNet itself trains on drawn organs
+    method = ["train_ssl"] if has_config(bundle, "train_ssl") and "train_ssl" not in overlays else []
     shown = ",".join([*method, *overlays])
     picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", shown]
     chosen = ["--bundle", str(bundle)]
@@ -88,8 +105,10 @@ def _next_commands(
     ]
 
 
-def _draw_first_query(bundle: Path, output_dir: Path, dataset_dir: str, files: Mapping[str, str]) -> Path:
-    places = {"checkpoint": output_dir / "models" / "model.pt", "output_dir": output_dir / "predictions"}
+def _draw_first_query(
+    bundle: Path, output_dir: Path, checkpoint: Path, dataset_dir: str, files: Mapping[str, str]
+) -> Path:
+    places = {"checkpoint": checkpoint, "output_dir": output_dir / "predictions"}
     scans = {name: [files[name]] for name in ("support_image", "support_label", "image")}
     bundle_workflow(
         bundle, ["inference"], "infer", **{key: literal(value) for key, value in (places | scans).items()}
@@ -107,8 +126,9 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, default=Path("demo"))
     parser.add_argument("--dataset-dir", default="phantom")
     parser.add_argument("--max-epochs", type=int)
-    arguments = parser.parse_args()
-    guard(demo, arguments.bundle, arguments.output_dir, arguments.dataset_dir, arguments.max_epochs)
+    parser.add_argument("--random-start", action="store_true", help="train an untrained network, with quick.yaml")
+    given = parser.parse_args()
+    guard(demo, given.bundle, given.output_dir, given.dataset_dir, given.max_epochs, given.random_start)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def measure(bundle: str, depth: int, rounds: int = ROUNDS, **settings: Any) -> d
         rounds: that count.
         settings: of inference.yaml.
     """
+    settings = {"checkpoint": None, **settings}  # the bundle's own network, not that of the weights that come with it
     parser = bundle_workflow(BUNDLES / bundle, ["inference"], kind="infer", **settings).parser
     network, inferer = (parser.get_parsed_content(name) for name in ("network", "inferer"))
     plane = (parser.get_parsed_content("image_size"),) * 2

@@ -11,7 +11,9 @@ from tests.e2e.tiny import SMALL
 def checkpoint(bundle_root, tmp_path_factory):
     """Weights of an untrained tiny network, with a threshold that parts its features."""
     torch.manual_seed(0)
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
+    workflow = bundle_workflow(
+        bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu", checkpoint=None
+    )
     weights = workflow.parser.get_parsed_content("network_def").state_dict()
     weights["threshold"].fill_(-18.0)
     path = tmp_path_factory.mktemp("weights") / "model.pt"

@@ -17,7 +17,9 @@ from tests.e2e.tiny import AFFINE, SMALL, SMALL_TRAINING, save, scan
 @pytest.fixture(scope="module")
 def checkpoint(bundle_root, tmp_path_factory):
     """Weights of an untrained tiny network."""
-    workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
+    workflow = bundle_workflow(
+        bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu", checkpoint=None
+    )
     path = tmp_path_factory.mktemp("weights") / "model.pt"
     torch.save(workflow.parser.get_parsed_content("network_def").state_dict(), path)
     return str(path)

@@ -1,4 +1,4 @@
-"""`make demo`'s promise for every bundle: what quick training on the phantom reaches on held-out subjects."""
+"""`make demo` and `make demo-train`: what they print, and what training on the phantom reaches on held-out subjects."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def type_what_it_says(output, folder):
 @pytest.fixture
 def check(run_python, tmp_path):
     def run(bundle, promises, *options):
-        arguments = ("--bundle", f"bundles/{bundle}", "--output-dir", tmp_path, *options)
+        arguments = ("--bundle", f"bundles/{bundle}", "--output-dir", tmp_path, "--random-start", *options)
         output = run_python("-m", "common.tools.demo", *arguments, timeout=1800).stdout
         scores = {
             name: summarise(json.loads((tmp_path / name / "cases.json").read_text()))
@@ -58,6 +58,21 @@ def check(run_python, tmp_path):
 def test_a_part_of_the_training_beats_the_untrained_network(bundle, check):
     short = SHORT_PROMISES[bundle]
     check(bundle, short["promises"], "--max-epochs", str(short["epochs"]))
+
+
+@pytest.mark.slow
+def test_the_demo_segments_at_once_and_shows_what_training_adds(run_python, tmp_path):
+    arguments = ("--bundle", "bundles/adnet", "--output-dir", tmp_path, "--max-epochs", "1")
+    output = run_python("-m", "common.tools.demo", *arguments, timeout=1800).stdout
+    scores = {
+        name: summarise(json.loads((tmp_path / name / "cases.json").read_text())) for name in ("shipped", "trained")
+    }
+    assert scores["shipped"]["ep1"]["mean"] > 0.6 and scores["shipped"]["ep2"]["mean"] > 0.45
+    assert scores["trained"]["ep1"]["mean"] > 0.6  # 500 episodes; all of them in `make demo`
+    for folder in (tmp_path, tmp_path / "shipped"):
+        assert (folder / "overlay.png").read_bytes().startswith(b"\x89PNG")
+    assert output.index("segmented by the weights that come with adnet") < output.index("as it comes")
+    type_what_it_says(output, tmp_path)
 
 
 @pytest.mark.demo

@@ -29,7 +29,9 @@ def weights(bundle_root):
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch:
         forget_scripts(patch)
-        workflow = bundle_workflow(bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu")
+        workflow = bundle_workflow(
+            bundle_root("adnet"), ["inference"], "infer", **SMALL["adnet"], device="cpu", checkpoint=None
+        )
         state = workflow.parser.get_parsed_content("network_def").state_dict()
     return [{**state, "threshold": torch.full_like(state["threshold"], value)} for value in (-18.0, -14.0)]
 

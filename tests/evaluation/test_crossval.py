@@ -181,8 +181,7 @@ def test_methods_that_learn_from_organs_are_trained_by_group(abdominal):
 
 
 def test_untrained_runs_keep_the_weights_that_they_are_initialised_with():
-    """Only where the bundle has such a setting: 3D ALPNet starts from random weights."""
-    for bundle, init in (("ssl_alpnet", {"init": "coco"}), ("alpnet3d", {})):
+    for bundle, init in (("ssl_alpnet", {"init": "coco"}), ("alpnet3d", {"init": "none"})):
         (run,) = list_runs(ROOT / "bundles" / bundle, "chaos_t2", [0], config=["paper"], untrained=True)
         assert run.overrides == {"checkpoint": None, **init} and run.variant == "paper+untrained" and run.untrained
 

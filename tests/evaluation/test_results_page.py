@@ -41,7 +41,7 @@ README_LINES = {
     "LSNet without labels, fold 0": ("lsnet", "train_ssl+chaos_t2+cpu", "train_ssl+chaos_t2+cpu+untrained"),
     "3D ALPNet, fold 0": ("alpnet3d", "chaos_t2+cpu", "chaos_t2+cpu+untrained"),
     "SSL-PANet, the baseline, fold 0": ("ssl_alpnet", "chaos_t2+cpu+panet", "chaos_t2+cpu+panet+untrained"),
-    "ADNet, 2 held-out subjects, `make demo`": ("adnet", "phantom+quick", "phantom+quick+untrained"),
+    "ADNet, 2 held-out subjects, `make demo-train`": ("adnet", "phantom+quick", "phantom+quick+untrained"),
 }
 
 

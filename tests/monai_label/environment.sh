@@ -22,7 +22,7 @@ rm -rf "$folder"
 install() { "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$here/constraints.txt" "$@"; }
 install torch # first, so that nothing below chooses another build
 install \
-    "monai[fire,ignite,itk,nibabel,pillow,psutil,skimage,tensorboard,tqdm]" matplotlib numba pyyaml `# what bundles need` \
+    "monai[fire,ignite,itk,nibabel,pillow,psutil,skimage,tensorboard,tqdm]" matplotlib numba pyyaml tabulate `# what bundles need` \
     bcrypt cachetools dicomweb-client einops expiring_dict expiringdict fastapi filelock girder-client google-auth httpx \
     dcmqi jsonschema ninja passlib pydantic pydantic-settings pydicom pyjwt pynetdicom pynrrd python-dotenv python-multipart \
     requests requests-toolbelt schedule scikit-learn scipy shapely simpleitk timeloop urllib3 uvicorn watchdog

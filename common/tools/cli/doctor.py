@@ -123,7 +123,7 @@ def _training(found: _Dataset, bundle: Path, config: list[str], data: str) -> li
     if not found.items:
         return []
     folder = bundle_folder(bundle)
-    names = config or machine_overlays(None)
+    names = config or machine_overlays(None, folder)
     settings = merged_config(folder, ["train", *names])
     labelled = settings.get("train#dataset#labelled", settings["train"]["dataset"].get("labelled")) is True
     try:

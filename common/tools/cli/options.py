@@ -13,7 +13,9 @@ from ...literals import literal, split_paths
 
 Bundle = Annotated[Path, typer.Option(help="Name of a bundle, or its folder: adnet, bundles/adnet.")]
 DEFAULT_BUNDLE = Path("adnet")  # where none is named
-Checkpoint = Annotated[Path | None, typer.Option(help="Trained weights; default: the bundle's models/model.pt.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="Trained weights; default: the bundle's models/model.pt, or those it came with.")
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", "--override", help="ID=VALUE, as often as needed.")]
 Overlays = Annotated[str, typer.Option("--config", help="Overlays of the bundle's configs, separated by commas.")]
 TrainsWith = Annotated[

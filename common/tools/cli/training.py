@@ -29,7 +29,11 @@ from .options import (
 
 _RUNS = Path("runs")
 _FULL = "a GPU is there: the paper's network and length; --config quick takes minutes"
-_SMALL = "no GPU: a small network from random weights, overlay cpu; --config chooses another, quick takes minutes"
+_SMALL = (
+    "no GPU: a small network from the weights that come with the bundle, overlays fast, cpu and from_synthetic; "
+    "--config chooses others: fast,cpu trains for longer from random weights"
+)
+_SMALL_RANDOM = "no GPU: a small network from random weights, overlays fast and cpu; --config chooses others"
 
 
 def train(
@@ -62,8 +66,8 @@ def train(
     run = _run_folder(folder.name, output_dir, resume)
     names = split_names(config)
     if not names:
-        names = machine_overlays(device)
-        print(_SMALL if names else _FULL, flush=True)
+        names = machine_overlays(device, folder)
+        print(_FULL if not names else _SMALL if "from_synthetic" in names else _SMALL_RANDOM, flush=True)
     settings: dict[str, Any] = {**dataset_settings(data, channel, allow_outside), "resume": resume, "restart": restart}
     settings |= {"ckpt_dir": literal(run), "output_dir": literal(run / "curves"), "estimate": True}
     settings["cache_dir"] = literal(run.parent / "cache")
@@ -98,15 +102,20 @@ def _run_folder(bundle: str, output_dir: Path | None, resume: bool) -> Path:
     return found[-1].absolute()
 
 
-def machine_overlays(device: str | None) -> list[str]:
-    """Choose the small network where no GPU computes.
+def machine_overlays(device: str | None, bundle: Path) -> list[str]:
+    """Choose the small network where no GPU computes, from the weights that come with the bundle, if there are any.
 
     Args:
         device: that was asked for; None: a GPU where there is one.
+        bundle: folder of the bundle.
     """
     import torch
 
-    return [] if device != "cpu" and torch.cuda.is_available() else ["cpu"]
+    from ...checkpoints import SHIPPED
+
+    if device != "cpu" and torch.cuda.is_available():
+        return []
+    return ["fast", "cpu", *(["from_synthetic"] if (bundle / SHIPPED).is_file() else [])]
 
 
 def _given(fold: str | None, seed: int | None, device: str | None) -> dict[str, Any]:
