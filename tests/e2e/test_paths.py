@@ -53,7 +53,7 @@ def work(tmp_path, monkeypatch, own_scripts):
 
 
 def network(bundle: Path, path: Path) -> None:
-    workflow = bundle_workflow(bundle, ["inference", "tiny"], "infer", device="cpu")
+    workflow = bundle_workflow(bundle, ["inference", "tiny"], "infer", device="cpu", checkpoint=None)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(workflow.parser.get_parsed_content("network_def").state_dict(), path)
 

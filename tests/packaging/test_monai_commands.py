@@ -241,7 +241,7 @@ def test_required_packages_are_enough(bundle, bundle_root, run_python, dataset, 
     files = {"dataset_dir": dataset, "checkpoint": weights, "output_dir": tmp_path / "out"}
     run("run", *inference, *options(**files))
     assert len(list((tmp_path / "out").glob("*_seg.nii.gz"))) == 5
-    export = [*inference, "--meta_file", "configs/metadata.json", "--ckpt_file", weights]
+    export = [*inference, "--meta_file", "configs/metadata.json", "--ckpt_file", weights, "--checkpoint", weights]
     run("ckpt_export", "network_def", "--filepath", tmp_path / "model.ts", *export)
     run("onnx_export", "network_def", "--filepath", tmp_path / "model.onnx", *export)
     assert (tmp_path / "model.ts").is_file() and (tmp_path / "model.onnx").is_file()
