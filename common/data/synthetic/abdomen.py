@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.ndimage import label as connected_components
 
+from .acquisition import add_rician_noise
 from .canvas import Canvas, Mask
 
 LABELS = {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
@@ -53,8 +54,7 @@ def draw_subject(generator: np.random.Generator) -> Drawing:
     spacing = float(generator.uniform(1.84, 1.98))
     canvas = Canvas(generator, PIXELS, int(generator.integers(22, 27)), spacing, SLICE_SPACING, TISSUES)
     draw_abdomen(canvas)
-    label = np.where(canvas.body, canvas.label, 0).astype(np.uint8)
-    return Drawing(_acquire(canvas), label, _affine(canvas, generator))
+    return Drawing(_acquire(canvas), canvas.labels(), _affine(canvas, generator))
 
 
 def draw_abdomen(canvas: Canvas) -> None:
@@ -172,12 +172,10 @@ def _draw_liver(canvas: Canvas, cavity: Mask) -> None:
 
 def _acquire(canvas: Canvas) -> NDArray[np.int16]:
     """What the scanner would store: partial volume, coil bias field, Rician noise, integers."""
-    signal = np.where(canvas.body, np.maximum(canvas.image, 0), 0)
-    signal = gaussian_filter(signal, (0.7, 0.7, 0.35))
+    signal = gaussian_filter(canvas.signal(), (0.7, 0.7, 0.35))
     strength = canvas.generator.uniform(0.05, 0.11)
     signal *= np.exp(strength * canvas.noise(110))
-    real, imaginary = canvas.generator.standard_normal((2, *signal.shape), dtype=np.float32) * NOISE
-    return np.rint(np.hypot(signal + real, imaginary)).astype(np.int16)
+    return np.rint(add_rician_noise(signal, NOISE, canvas.generator)).astype(np.int16)
 
 
 def _affine(canvas: Canvas, generator: np.random.Generator) -> NDArray[np.float64]:

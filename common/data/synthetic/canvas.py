@@ -55,7 +55,6 @@ class Canvas:
     ) -> None:
         self.generator = generator
         self.spacing = spacing
-        self.slice_spacing = slice_spacing
         self.grain = grain
         in_plane = (np.arange(pixels) - (pixels - 1) / 2) * spacing
         through = (np.arange(slices) - (slices - 1) / 2) * slice_spacing
@@ -71,6 +70,14 @@ class Canvas:
         self.label = np.zeros(self.x.shape, np.uint8)
         self.body = np.zeros(self.x.shape, bool)
         self.tissues = {name: value * generator.uniform(1 - contrast, 1 + contrast) for name, value in tissues.items()}
+
+    def signal(self) -> Volume:
+        """Give the intensities `(X, Y, Z)`, 0 outside of the body and where nothing is painted."""
+        return np.where(self.body, np.maximum(self.image, 0), 0).astype(np.float32)
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Give the labels `(X, Y, Z)`, 0 outside of the body."""
+        return np.where(self.body, self.label, 0).astype(np.uint8)
 
     def noise(self, scale: float) -> Volume:
         """Smooth noise of zero mean and unit variance with correlation length `scale` in millimetres."""

@@ -122,8 +122,7 @@ def draw_scan(seed: int, number: int, family: str | None = None) -> SyntheticSca
     )  # fmt: skip
     kind.draw(canvas)
     image = acquire_ct(canvas) if kind.hounsfield else acquire(canvas)
-    label = np.where(canvas.body, canvas.label, 0).astype(np.uint8)
     zoom = generator.uniform(0.7, 1.15)  # small patients, large ones, other fields of view
     affine = np.diag([-canvas.spacing * zoom, canvas.spacing * zoom, slice_spacing, 1.0])
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(image.shape) - 1) / 2)
-    return SyntheticScan(family, image, label, affine)
+    return SyntheticScan(family, image, canvas.labels(), affine)

@@ -68,10 +68,6 @@ class SyntheticScans:
         self._draw(number + 1)
         return items
 
-    def key(self) -> str:
-        """Name the content of all chapters."""
-        return f"synthetic {self.seed} {self.volumes} {self.chapter_episodes} {self.sizes}"
-
     def close(self) -> None:
         """End the process that draws."""
         if self._worker is not None:
