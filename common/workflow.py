@@ -151,6 +151,11 @@ def has_config(bundle: str | Path, name: str) -> bool:
     return _find(bundle, name) is not None
 
 
+def label_free_overlays(bundle: str | Path) -> list[str]:
+    """Name the overlays with which a bundle trains without labels: none, but for one that else needs drawn organs."""
+    return ["train_ssl"] if has_config(bundle, "train_ssl") else []
+
+
 @contextmanager
 def _without_remarks() -> Iterator[None]:
     """Keep MONAI from remarking that shared overlays lie outside of the bundle."""

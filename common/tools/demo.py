@@ -16,7 +16,7 @@ from ..data import label_names, load_datalist, split
 from ..errors import guard
 from ..evaluation import dice_table
 from ..literals import literal
-from ..workflow import bundle_workflow, has_config
+from ..workflow import bundle_workflow, label_free_overlays
 from .case_picture import draw_overlay
 
 
@@ -45,7 +45,7 @@ def demo(
         "dataset_dir": literal(dataset_dir),
     }
     data = ["phantom"] if dataset_dir == "phantom" else []
-    method = ["train_ssl"] if has_config(bundle, "train_ssl") else []  # LSNet itself trains on drawn organs
+    method = label_free_overlays(bundle)
     overlays = [*data, "quick"] if random_start else [*method, "fast", *data, "cpu", "from_synthetic"]
     before, title = ("untrained", "untrained") if random_start else ("shipped", "as it comes")
     given = None if random_start else literal(bundle / SHIPPED)
@@ -74,7 +74,7 @@ def demo(
     print(f"overlay of one segmented scan: {picture}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
     print("\nNext, as it stands:")
-    for command in _next_commands(bundle, output_dir, files, overlays):
+    for command in _next_commands(bundle, output_dir, files, list(dict.fromkeys([*method, *overlays]))):
         print(f"  {shlex.join(command)}")
 
 
@@ -86,18 +86,14 @@ def _first_files(dataset_dir: str) -> dict[str, str]:
     return {**names, "image": query["image"], "label": query["label"]}
 
 
-def _next_commands(
-    bundle: Path, output_dir: Path, files: Mapping[str, str], overlays: Sequence[str]
-) -> list[list[str]]:
+def _next_commands(bundle: Path, output_dir: Path, files: Mapping[str, str], shown: Sequence[str]) -> list[list[str]]:
     """Give the commands that segment a scan with the model, and that draw the supervoxels of that scan."""
     beside = Path(sys.executable).with_name("fewshot")  # where the environment has put it
     program = os.path.relpath(beside) if beside.is_file() else "fewshot"
     names = ("support_image", "support_label", "image")
     options = [part for name in names for part in (f"--{name.replace('_', '-')}", files[name])]
     model = ["--checkpoint", str(output_dir / "models" / "model.pt"), "--output-dir", str(output_dir / "segmented")]
-    method = ["train_ssl"] if has_config(bundle, "train_ssl") and "train_ssl" not in overlays else []
-    shown = ",".join([*method, *overlays])
-    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", shown]
+    picture = ["--image", files["image"], "--output", str(output_dir / "supervoxels.png"), "--config", ",".join(shown)]
     chosen = ["--bundle", str(bundle)]
     return [
         [program, "segment", *chosen, *model, *options, "--preview"],

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from ..checkpoints import SHIPPED, read_checkpoint
 from ..errors import guard
 from ..files import write_state, write_text
 from ..hashing import hash_files
 from ..literals import literal
-from ..workflow import bundle_folder, bundle_workflow, has_config
+from ..workflow import bundle_folder, bundle_workflow, label_free_overlays
+from .crossval.published import read_about
 
 
 def make_weights(bundle: Path, work: Path, target: Path | None = None, **settings: Any) -> Path:
@@ -43,9 +43,10 @@ def make_weights(bundle: Path, work: Path, target: Path | None = None, **setting
     if start := plan.pop("start", None):
         settings = {"init": literal(bundle_folder(start) / SHIPPED), **settings}
     settings = {**plan, **settings}
-    method = ["train_ssl"] if has_config(bundle, "train_ssl") else []  # one that else needs drawn organs
     places = {"ckpt_dir": literal(work), "cache_dir": literal(work / "cache"), "output_dir": literal(work / "curves")}
-    bundle_workflow(bundle, ["train", *method, "fast", "cpu", "synthetic"], **places, **settings).run()
+    bundle_workflow(
+        bundle, ["train", *label_free_overlays(bundle), "fast", "cpu", "synthetic"], **places, **settings
+    ).run()
     target = target or bundle / SHIPPED
     store_half(work / "model.pt", target)
     return target
@@ -53,8 +54,7 @@ def make_weights(bundle: Path, work: Path, target: Path | None = None, **setting
 
 def plan_of(bundle: Path) -> dict[str, Any]:
     """Read how a bundle's weights are made; empty where it has none."""
-    about = yaml.safe_load((bundle / "about.yaml").read_text())
-    return dict(about.get("weights", {}))
+    return dict(read_about(bundle).get("weights", {}))
 
 
 def store_half(trained: Path, target: Path) -> None:

@@ -45,7 +45,17 @@ def all_abouts(bundles: Path | None = None) -> list[dict[str, Any]]:
         bundles: their folder; None: the project's.
     """
     folders = shipped_bundles() if bundles is None else sorted(path.parent for path in bundles.glob("*/about.yaml"))
-    return [_read(folder.absolute()) for folder in folders if (folder / "about.yaml").is_file()]
+    return [read_about(folder.absolute()) for folder in folders if (folder / "about.yaml").is_file()]
+
+
+@cache
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read what one bundle says of itself, see `all_abouts`.
+
+    Args:
+        folder: of the bundle.
+    """
+    return {**yaml.safe_load((folder / "about.yaml").read_text(encoding="utf-8")), "bundle": folder.name}
 
 
 def method_name(run: Run) -> str:
@@ -137,8 +147,3 @@ def all_figures() -> list[tuple[tuple[str, str, int, str], Figures]]:
             std = dict(zip(table["organs"], row["std"], strict=True)) if "std" in row else {}
             rows.append(((row["method"], *place), Figures(table["paper"], table["table"], row["method"], dice, std)))
     return rows
-
-
-@cache
-def _read(folder: Path) -> dict[str, Any]:
-    return {**yaml.safe_load((folder / "about.yaml").read_text(encoding="utf-8")), "bundle": folder.name}
