@@ -34,7 +34,8 @@ def all_configs(configs: Path) -> list[Path]:
         configs: folder of the bundle's configurations.
     """
     own = sorted(configs.rglob("*.yaml"))
-    return own + [path for path in sorted(SHARED.glob("*.yaml")) if path.stem not in {found.stem for found in own}]
+    names = {path.stem for path in own}
+    return own + [path for path in sorted(SHARED.glob("*.yaml")) if path.stem not in names]
 
 
 @cache
