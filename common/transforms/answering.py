@@ -41,7 +41,7 @@ class WriteAnswerd(Compose):
         preview: bool = False,
         summary: str | None = None,
     ) -> None:
-        steps = [MergeOrgansd(keys, confidence_key="confidence"), WarnOfAnswerd(keys), SaveAnswerd(keys, "seg")]
+        steps = [MergeOrgansd(keys), WarnOfAnswerd(keys), SaveAnswerd(keys, "seg")]
         if confidence:
             steps.append(SaveAnswerd("confidence", "confidence"))
         if dicom_seg:
@@ -50,5 +50,5 @@ class WriteAnswerd(Compose):
         if preview:
             steps.append(SavePreviewd(keys, names))
         if summary is not None:
-            steps.append(PrintSummaryd(keys, names=names, style=summary))
+            steps.append(PrintSummaryd(keys, names, summary))
         super().__init__(steps)

@@ -22,18 +22,12 @@ class ClipTopd(MapTransform):
         measured_on: key of the volume whose percentile counts, and which is clipped too; None: each image's own.
         hounsfield_window: two HU that become 0 and 255, those beyond clipped, in images that are CT in HU; None: CT is
             clipped as everything is.
-        allow_missing_keys: skip keys that are absent.
     """
 
     def __init__(
-        self,
-        keys: str,
-        upper: float,
-        measured_on: str | None = None,
-        hounsfield_window: Sequence[float] | None = None,
-        allow_missing_keys: bool = False,
+        self, keys: str, upper: float, measured_on: str | None = None, hounsfield_window: Sequence[float] | None = None
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.upper = upper
         self.measured_on = measured_on
         self.clip = ClipIntensityPercentiles(lower=None, upper=upper)

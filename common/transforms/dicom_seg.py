@@ -23,21 +23,14 @@ class SaveDicomSegd(MapTransform):
         keys: keys of label maps ``(1, X, Y, Z)`` on the grid of the scan that was read, whose meta names the folder.
         bundle_root: bundle, whose metadata name the algorithm and its version.
         organ_names: label values to write and the organs' names, by which codes are found; None: all, as "organ 1".
-        allow_missing_keys: skip keys that are absent.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        bundle_root: str,
-        organ_names: Mapping[Any, str] | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
+    def __init__(self, keys: KeysCollection, bundle_root: str, organ_names: Mapping[Any, str] | None = None) -> None:
         from ..data.dicom.seg_reader import need_dicom
         from ..data.dicom.seg_writer import algorithm_of
 
         need_dicom()  # before anything is segmented
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.algorithm = algorithm_of(bundle_root)
         self.organ_names = None if organ_names is None else {int(value): name for value, name in organ_names.items()}
 

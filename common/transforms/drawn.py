@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy.ndimage import find_objects
@@ -25,23 +24,18 @@ class KeepDrawnd(MapTransform):
     """Put back what resampling to the nearest voxel has lost of a label map, see ``keep_drawn``.
 
     Args:
-        keys: keys of label maps as resampled, ``(1, X, Y, Z)``.
-        drawn_key: key of the label map before that, with the same axes; it is removed.
-        allow_missing_keys: skip keys that are absent.
+        keys: keys of label maps as resampled, ``(1, X, Y, Z)``; under ``drawn_label`` lies the label map before that,
+            with the same axes, which is removed.
     """
-
-    def __init__(self, keys: KeysCollection, drawn_key: str = "drawn_label", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.drawn_key = drawn_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return label maps that hold everything drawn."""
         d = dict(data)
         for key in self.key_iterator(d):
-            for line in drawn_across(d[self.drawn_key]):
+            drawn = d.pop("drawn_label")
+            for line in drawn_across(drawn):
                 logger.warning(f"{file_name(d[key])}: {line}")
-            d[key] = keep_drawn(d[key], d[self.drawn_key])
-        d.pop(self.drawn_key, None)
+            d[key] = keep_drawn(d[key], drawn)
         return d
 
 

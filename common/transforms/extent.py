@@ -27,22 +27,13 @@ class QueryExtentd(MapTransform):
     Comes after ``LoadSupportd``; does nothing when neither source is there.
 
     Args:
-        keys: key of the query image.
-        label_key: key of the query's label map, preprocessed like the image.
+        keys: key of the query image; ``label`` is its label map, preprocessed like the image.
         query_slices: first and last slice, for all organs, counted from 0 along the axis that is cut and in the order
             in which the scan is stored, as viewers number them.
-        allow_missing_keys: skip if the query is absent.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        label_key: str = "label",
-        query_slices: tuple[int, int] | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.label_key = label_key
+    def __init__(self, keys: KeysCollection, query_slices: tuple[int, int] | None = None) -> None:
+        super().__init__(keys)
         self.query_slices = query_slices
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -58,8 +49,8 @@ class QueryExtentd(MapTransform):
                 first, last = _preprocessed_slices(image, self.query_slices)
                 index = torch.arange(image.shape[-1])
                 extent = ((index >= first) & (index <= last)).expand(len(organs), -1)
-            elif self.label_key in d:
-                label = d[self.label_key].as_tensor().round()
+            elif "label" in d:
+                label = d["label"].as_tensor().round()
                 extent = torch.stack([(label == int(organ)).flatten(0, 2).any(0) for organ in organs])
             else:
                 continue

@@ -82,26 +82,19 @@ class SafeSpacingd(Spacingd):
 class CropPadInPlaned(MapTransform, InvertibleTransform):
     """Crop or pad the first two axes about index ``n // 2``; the slice axis is left alone.
 
-    Images are padded with their minimum, label maps with 0 (released ALPNet code).
+    Images are padded with their minimum, ``label`` with 0 (released ALPNet code).
 
     Args:
         keys: keys of volumes ``(C, X, Y, Z)``.
         size: in-plane size in pixels.
-        label_keys: keys that are padded with 0.
         whole: do not crop: axes beyond ``size`` are padded to a multiple of ``FEATURE_CELL`` pixels.
         allow_missing_keys: skip keys that are absent.
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        size: tuple[int, int],
-        label_keys: tuple[str, ...] = ("label",),
-        whole: bool = False,
-        allow_missing_keys: bool = False,
+        self, keys: KeysCollection, size: tuple[int, int], whole: bool = False, allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.label_keys = label_keys
         if whole:
             self.resize: InvertibleTransform = _WholePad((*size, -1))
         else:
@@ -112,7 +105,7 @@ class CropPadInPlaned(MapTransform, InvertibleTransform):
         """Bring each volume to ``(C, *size, Z)``, or to larger slices with ``whole``."""
         d = dict(data)
         for key in self.key_iterator(d):
-            value = 0.0 if key in self.label_keys else float(d[key].min())
+            value = 0.0 if key == "label" else float(d[key].min())
             d[key] = self.resize(d[key], value=value)
         return d
 
@@ -131,23 +124,13 @@ class ScaleInPlaned(Resized):
         keys: keys of volumes ``(C, X, Y, Z)``.
         standard: in-plane size ``(X, Y)`` that becomes that of ``volume_size``.
         volume_size: voxels ``(X, Y, Z)``; Z holds for all volumes.
-        mode: as for ``Resized``, also ``align_corners``.
-        align_corners: as for ``Resized``.
-        allow_missing_keys: skip keys that are absent.
+        options: those of ``Resized``.
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        standard: tuple[int, int],
-        volume_size: Sequence[int],
-        mode: Sequence[str],
-        align_corners: Sequence[bool | None],
-        allow_missing_keys: bool = False,
+        self, keys: KeysCollection, standard: tuple[int, int], volume_size: Sequence[int], **options: Any
     ) -> None:
-        super().__init__(
-            keys, volume_size, mode=mode, align_corners=align_corners, allow_missing_keys=allow_missing_keys
-        )
+        super().__init__(keys, volume_size, **options)
         self.standard = standard
         self.volume_size = tuple(volume_size)
 
@@ -173,7 +156,6 @@ class NormaliseInPlaned(MapTransform):
         method: ``z_score``, or ``body_median``: ``(x - minimum) / median - 1`` with the median above the minimum of
             what is not air, which a few very bright voxels do not move.
         measured_on: key of the volume whose window gives the numbers, and which is then removed; None: each volume.
-        allow_missing_keys: skip keys that are absent.
     """
 
     def __init__(
@@ -184,9 +166,8 @@ class NormaliseInPlaned(MapTransform):
         std: float | None = None,
         method: str = "z_score",
         measured_on: str | None = None,
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.size = size
         self.measured_on = measured_on
         self.mean = mean
@@ -203,27 +184,25 @@ class NormaliseInPlaned(MapTransform):
                 for n, s in zip(measured.shape[1:3], self.size, strict=True)
             )
             window = measured[:, x, y].float()
-            shift, scale = _body_median(window) if self.method == "body_median" else _moments(window)
-            shift = shift if self.mean is None else self.mean
-            scale = scale if self.std is None else self.std
+            shift, scale = window.mean(), window.std(unbiased=False)
+            if self.method == "body_median":
+                shift, scale = _body_median(window)
+            shift = float(shift) if self.mean is None else self.mean
+            scale = float(scale) if self.std is None else self.std
             d[key] = (d[key].float() - shift) / (scale or 1.0)
         if self.measured_on is not None:
             d.pop(self.measured_on)
         return d
 
 
-def _moments(window: Tensor) -> tuple[float, float]:
-    return float(window.mean()), float(window.std(unbiased=False))
-
-
-def _body_median(window: Tensor) -> tuple[float, float]:
+def _body_median(window: Tensor) -> tuple[Tensor, Tensor]:
     """Give the median of the body and its height above the minimum; the body is above a twentieth of the range."""
     low, high = window.aminmax()
     body = window[window > low + 0.05 * (high - low)]
     if len(body) == 0:  # constant
-        return float(low), 0.0
+        return low, body.new_zeros(())
     median = body.median()
-    return float(median), float(median - low)
+    return median, median - low
 
 
 class _CentredPad(SpatialPad):

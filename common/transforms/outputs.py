@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Compose, CopyItemsd, DeleteItemsd, Invertd, MapTransform
 
@@ -18,34 +17,20 @@ class MergeOrgansd(MapTransform):
     lower label.
 
     Args:
-        keys: key of probabilities ``(1 + N, X, Y, Z)``, background first.
-        image_key: key of the query, whose meta holds ``support_organs``.
-        confidence_key: also store the largest foreground probability ``(1, X, Y, Z)`` under this key; None: do not.
-        allow_missing_keys: skip keys that are absent.
+        keys: key of probabilities ``(1 + N, X, Y, Z)``, background first; ``image`` is the query, whose meta holds
+            ``support_organs``.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        image_key: str = "image",
-        confidence_key: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.confidence_key = confidence_key
-
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return label maps ``(1, X, Y, Z)`` of type int32."""
+        """Return label maps ``(1, X, Y, Z)`` of type int32; ``confidence`` is the largest foreground probability."""
         d = dict(data)
-        organs = _organs(d[self.image_key])
+        organs = _organs(d["image"])
         for key in self.key_iterator(d):
             confidence, index = d[key][1:].max(dim=0, keepdim=True)
             values = organs.to(confidence.device)[index.as_tensor() if isinstance(index, MetaTensor) else index]
             merged = torch.where(confidence > 0.5, values, torch.zeros_like(values))
             d[key] = _like(merged.to(torch.int32), d[key])
-            if self.confidence_key is not None:
-                d[self.confidence_key] = _like(confidence, d[key])
+            d["confidence"] = _like(confidence, d[key])
         return d
 
 
@@ -53,30 +38,17 @@ class OrganMasksd(MapTransform):
     """Make one binary mask per organ, each its own problem as the papers score them.
 
     Args:
-        keys: keys of probabilities ``(1 + N, X, Y, Z)``, thresholded at 0.5 (ties to background), and of label maps
-            ``(1, X, Y, Z)``, compared with each organ's label value.
-        image_key: key of the query, whose meta holds ``support_organs``.
-        label_keys: those of the keys that hold label maps.
-        allow_missing_keys: skip keys that are absent.
+        keys: keys of probabilities ``(1 + N, X, Y, Z)``, thresholded at 0.5 (ties to background); and ``label``, a
+            label map ``(1, X, Y, Z)``, compared with each organ's label value. ``image`` is the query, whose meta holds
+            ``support_organs``.
     """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        image_key: str = "image",
-        label_keys: tuple[str, ...] = ("label",),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.label_keys = label_keys
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return masks ``(N, X, Y, Z)`` of 0 and 1 in the order of the organs."""
         d = dict(data)
-        organs = _organs(d[self.image_key])
+        organs = _organs(d["image"])
         for key in self.key_iterator(d):
-            if key in self.label_keys:
+            if key == "label":
                 masks = d[key].round() == organs.to(d[key].device).reshape(-1, 1, 1, 1)
             else:
                 masks = d[key][1:] > 0.5

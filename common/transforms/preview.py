@@ -31,22 +31,14 @@ class SavePreviewd(MapTransform):
     network saw it, the answer on the scan's own grid. In a MONAI Label server nothing is written.
 
     Args:
-        keys: key of the label map on the stored grid ``(1, X, Y, Z)``.
+        keys: key of the label map on the stored grid ``(1, X, Y, Z)``; ``image`` is the query as the network saw it,
+            with the support in its meta.
         names: organs by label value.
-        image_key: key of the query as the network saw it, with the support in its meta.
-        allow_missing_keys: skip keys that are absent.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        names: Mapping[int, str] | None = None,
-        image_key: str = "image",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.names = dict(names or {})
+    def __init__(self, keys: KeysCollection, names: Mapping[int, str]) -> None:
+        super().__init__(keys)
+        self.names = names
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data unchanged; ``answer`` and ``mark`` are those of ``name_answers``.
@@ -56,7 +48,7 @@ class SavePreviewd(MapTransform):
         """
         if not in_server():
             for key in self.key_iterator(data):
-                self._write(data, data[self.image_key], data[key])
+                self._write(data, data["image"], data[key])
         return dict(data)
 
     def _write(self, data: Mapping[Hashable, Any], image: MetaTensor, label: MetaTensor) -> None:

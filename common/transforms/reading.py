@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from ..data.reading import check_label, check_scan, read_label, read_scan
+
+_LABELS = ("label", "stored_label")
 
 
 class LoadScansd(MapTransform):
@@ -19,22 +20,9 @@ class LoadScansd(MapTransform):
     checked. Label maps get the axes of their image.
 
     Args:
-        keys: keys of paths.
-        label_keys: those of them that name label maps.
-        image_key: the scan that the label maps belong to.
+        keys: keys of paths; ``label`` and ``stored_label`` are label maps of ``image``.
         allow_missing_keys: skip keys that are absent.
     """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        label_keys: KeysCollection = ("label", "stored_label"),
-        image_key: str = "image",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
-        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with volumes in place of paths.
@@ -43,11 +31,11 @@ class LoadScansd(MapTransform):
             InputError: naming the file, what was found in it and the fix.
         """
         d = dict(data)
-        for key in sorted(self.key_iterator(d), key=lambda key: key in self.label_keys):  # labels need their image
+        for key in sorted(self.key_iterator(d), key=_LABELS.__contains__):  # labels need their image
             value = d[key]
             loaded = isinstance(value, MetaTensor)
-            if key in self.label_keys:
-                image = d.get(self.image_key)
+            if key in _LABELS:
+                image = d.get("image")
                 d[key] = check_label(value, image) if loaded else read_label(value, image)
             else:
                 d[key] = check_scan(value) if loaded else read_scan(value)

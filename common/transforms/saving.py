@@ -31,11 +31,10 @@ class SaveAnswerd(MapTransform):
     Args:
         keys: keys of results ``(1, X, Y, Z)`` on the grid of the scan that was read.
         postfix: what follows the answer's name.
-        allow_missing_keys: skip keys that are absent.
     """
 
-    def __init__(self, keys: KeysCollection, postfix: str, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, postfix: str) -> None:
+        super().__init__(keys)
         self.postfix = postfix
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -85,7 +84,8 @@ def as_nifti(result: MetaTensor, scan: str, mark: str) -> Any:
     else:
         voxels = voxels.reshape(header.get_data_shape())
         header.set_data_dtype(voxels.dtype)
-        image = _image_class(header)(voxels, None, header)
+        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+        image = kind(voxels, None, header)
     image.header["descrip"] = voxels_mark(mark, voxels).encode()
     return image
 
@@ -102,7 +102,3 @@ def _scan_header(scan: str, size: int) -> Any:
     header["aux_file"] = b""
     header.set_intent("none")
     return header
-
-
-def _image_class(header: Any) -> type:
-    return nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image

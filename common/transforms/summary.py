@@ -21,35 +21,23 @@ class PrintSummaryd(MapTransform):
     """Print for each organ its name, volume in millilitres, slices and mean confidence.
 
     Args:
-        keys: keys of label maps on the stored grid ``(1, X, Y, Z)``.
-        image_key: key of the query as the network saw it, whose meta holds ``support_organs``.
-        confidence_key: key of the largest foreground probability ``(1, X, Y, Z)``.
+        keys: keys of label maps on the stored grid ``(1, X, Y, Z)``; ``confidence`` is the largest foreground
+            probability, ``image`` the query as the network saw it, whose meta holds ``support_organs``.
         names: organs by label value.
         style: ``text``: a line for each organ; ``json``: one line for each scan, an object with ``scan``,
             ``segmentation`` and a list of ``organs``.
-        allow_missing_keys: skip keys that are absent.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        image_key: str = "image",
-        confidence_key: str = "confidence",
-        names: Mapping[int, str] | None = None,
-        style: str = "text",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.confidence_key = confidence_key
-        self.names = dict(names or {})
+    def __init__(self, keys: KeysCollection, names: Mapping[int, str], style: str = "text") -> None:
+        super().__init__(keys)
+        self.names = names
         self.style = style
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data unchanged."""
-        image: MetaTensor = data[self.image_key]
+        image: MetaTensor = data["image"]
         for key in self.key_iterator(data):
-            organs = self._found(image, data[key], data[self.confidence_key])
+            organs = self._found(image, data[key], data["confidence"])
             if self.style == "json":
                 saved = str(answer_file(data, "seg.nii.gz"))
                 print(json.dumps({"scan": file_name(image), "segmentation": saved, "organs": organs}), flush=True)

@@ -40,7 +40,6 @@ class LoadSupportd(MapTransform):
         organs: label values to segment; None means all that the supports hold.
         dataset_dir: dataset whose first labelled subject is the support where no file is given.
         slices: the method compares slices, see ``ScanPreprocessing.support_steps``; the drawn ones alone are kept.
-        allow_missing_keys: skip if the query is absent.
         channel: of the dataset, see ``load_datalist``.
         allow_outside: as for ``load_datalist``.
     """
@@ -54,11 +53,10 @@ class LoadSupportd(MapTransform):
         organs: Sequence[int] | None = None,
         dataset_dir: str | None = None,
         slices: bool = False,
-        allow_missing_keys: bool = False,
         channel: int | str | None = None,
         allow_outside: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.dataset_options: dict[str, Any] = {"channel": channel, "allow_outside": allow_outside}
         self.transforms = Compose(prepare.support_steps(slices))
         self.support_image = support_image

@@ -19,22 +19,20 @@ class CutAsTrainedd(MapTransform):
     by a percent or two where neighbours were averaged, and a network can tell.
 
     Args:
-        keys: key of the image ``(1, X, Y, Z)``.
+        keys: key of the image ``(1, X, Y, Z)``; the middle drawn slice of ``label`` ``(1, X, Y, Z)`` is met exactly.
         distance: between slices in mm; 0 keeps the scan's own.
-        label_key: key of the label map ``(1, X, Y, Z)``; its middle drawn slice is met exactly.
     """
 
-    def __init__(self, keys: str, distance: float, label_key: str = "label") -> None:
+    def __init__(self, keys: str, distance: float) -> None:
         super().__init__(keys)
         self.distance = distance
-        self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the volume ``(1, X, Y, Z')``; equal distances give the image itself."""
         d = dict(data)
         for key in self.key_iterator(d):
             image = d[key]
-            drawn = d[self.label_key].as_tensor()[0].flatten(0, 1).any(0).nonzero().flatten()
+            drawn = d["label"].as_tensor()[0].flatten(0, 1).any(0).nonzero().flatten()
             step = self.distance / float(image.pixdim[2]) if self.distance else 1.0
             d[AS_TRAINED] = image.clone()
             if abs(step - 1) > 1e-3 and drawn.numel():

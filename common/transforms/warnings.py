@@ -29,18 +29,12 @@ class WarnOfAnswerd(MapTransform):
     """Log a warning for each organ that was not found, and for one that fills nearly the whole scan.
 
     Args:
-        keys: keys of label maps ``(1, X, Y, Z)``.
-        image_key: key of the query, whose meta holds ``support_organs``.
-        allow_missing_keys: skip keys that are absent.
+        keys: keys of label maps ``(1, X, Y, Z)``; ``image`` is the query, whose meta holds ``support_organs``.
     """
-
-    def __init__(self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data unchanged."""
-        image = data[self.image_key]
+        image = data["image"]
         for key in self.key_iterator(data):
             label = data[key].as_tensor() if isinstance(data[key], MetaTensor) else data[key]
             for organ in torch.as_tensor(image.meta["support_organs"]).flatten().tolist():
@@ -58,11 +52,10 @@ class WarnUnlikeTrainingd(MapTransform):
     Args:
         keys: keys of loaded scans ``(1, X, Y, Z)``.
         trained_on: see ``fingerprint``.
-        allow_missing_keys: skip keys that are absent.
     """
 
-    def __init__(self, keys: KeysCollection, trained_on: Mapping[str, Any], allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, trained_on: Mapping[str, Any]) -> None:
+        super().__init__(keys)
         self.intensities = [float(value) for value in trained_on["intensities"]]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

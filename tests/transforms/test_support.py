@@ -121,7 +121,7 @@ def probabilities(*organs):
 
 def test_organs_are_merged_by_the_largest_probability_above_one_half():
     data = probabilities([0.9, 0.6, 0.5, 0.2, 0.7], [0.1, 0.7, 0.5, 0.4, 0.7])
-    merged = MergeOrgansd("pred", confidence_key="confidence")(data)
+    merged = MergeOrgansd("pred")(data)
     assert merged["pred"].flatten().tolist() == [2, 5, 0, 0, 2]
     torch.testing.assert_close(merged["confidence"].flatten().as_tensor(), torch.tensor([0.9, 0.7, 0.5, 0.4, 0.7]))
     assert data["pred"].argmax(0).flatten().tolist() == [1, 2, 0, 0, 1]
