@@ -1,11 +1,16 @@
-"""Header and pixels of one DICOM file, parsed here (PS3.5 section 7): what no codec has to touch cannot crash one."""
+"""Header and pixels of one DICOM file, as they are stored: what no codec has to touch cannot crash one."""
 
 from __future__ import annotations
 
-import struct
+import logging
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +19,8 @@ from ..formats.header import LARGEST_RATIO
 
 PIXEL_DATA = 0x7FE00010
 _IMPLICIT, _DEFLATED, _BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
-_UNCOMPRESSED = (_IMPLICIT, "1.2.840.10008.1.2.1", _DEFLATED, _BIG)
 _LARGEST_FILE = 2**28  # bytes, far beyond one slice
-_LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_UNDEFINED = 0xFFFFFFFF
+_LOUD = {"pydicom": logging.ERROR, "highdicom": logging.WARNING}  # from which level on they may speak
 
 
 @dataclass(frozen=True)
@@ -73,38 +76,61 @@ class DicomFile:
 
 
 def read_dicom(path: Path) -> DicomFile:
-    """Parse a file with one grey image, and check that its header fits its pixels; nothing is decoded.
+    """Read a file with one grey image, and check that its header fits its pixels; nothing is decoded.
 
     Raises:
         InputError: truncated, no DICOM file, a colour image, several frames, or sizes that do not fit the pixels.
     """
-    syntax = ""
+    from pydicom.filereader import data_element_generator
+
+    element: Any
+    syntax, tags = "", {}
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are no slice; move it out of the folder")
-        content = path.read_bytes()
-        if content[128:132] != b"DICM":
+        stream = BytesIO(path.read_bytes())
+        if stream.read(132)[128:] != b"DICM":
             raise ValueError("no DICOM")
-        meta, position, _ = _elements(content, 132, implicit=False, order="<", group=2)
-        syntax = meta.get(0x00020010, b"").decode("latin-1").strip(" \0")
-        if syntax == _DEFLATED:
-            content, position = zlib.decompressobj(-15).decompress(content[position:], _LARGEST_FILE), 0
-        order = ">" if syntax == _BIG else "<"
-        tags, position, length = _elements(content, position, syntax == _IMPLICIT, order)
-        if length is None:
-            raise ValueError("no pixels")
-        compressed = length == _UNDEFINED
-        held = _fragments(content, position) if compressed else length
-    except (OSError, ValueError, IndexError, struct.error, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
+        with quiet():
+            for element in data_element_generator(stream, False, True, lambda tag, *_: tag.group != 2):
+                if element.tag == 0x00020010:
+                    syntax = element.value.decode("latin-1").strip(" \0")
+            if syntax == _DEFLATED:
+                stream = BytesIO(zlib.decompressobj(-15).decompress(stream.read(), _LARGEST_FILE))
+            elements = data_element_generator(stream, syntax == _IMPLICIT, syntax != _BIG)
+            while PIXEL_DATA not in tags:
+                element = next(elements)
+                if isinstance(element.value, bytes | None):  # no sequence
+                    tags[int(element.tag)] = element.value or b""
+        pixels = tags.pop(PIXEL_DATA)
+        compressed = element.length == 0xFFFFFFFF
+        if not compressed and len(pixels) < element.length:
+            raise ValueError("truncated")
+    except InputError:
+        raise
+    except Exception as error:  # pydicom raises many kinds
         known = f" (transfer syntax {syntax})" if syntax else ""
         raise InputError(
             f"{path}: truncated or no DICOM image{known}; copy it again or move it out of the folder"
         ) from error
-    file = DicomFile(path, syntax, tags, None if compressed else content[position : position + length], held)
+    file = DicomFile(path, syntax, tags, None if compressed else pixels, len(pixels))
     _check_pixels(file)
     return file
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out pydicom's and highdicom's remarks: what they find odd is looked for here, and told in one line."""
+    before = {log: log.level for log in map(logging.getLogger, _LOUD)}
+    for log, level in zip(before, _LOUD.values(), strict=True):
+        log.setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in before.items():
+            log.setLevel(level)
 
 
 def pixel_values(file: DicomFile) -> np.ndarray:
@@ -123,65 +149,6 @@ def pixel_values(file: DicomFile) -> np.ndarray:
         values = values.dtype.type(-1 if signed else 2**stored - 1) - values
     slope, intercept = file.rescale
     return values.reshape(rows, columns).T * np.float64(slope) + intercept
-
-
-def _elements(
-    content: bytes, position: int, implicit: bool, order: str, group: int | None = None
-) -> tuple[dict[int, bytes], int, int | None]:
-    """Elements outside of sequences, then where the pixels begin and their length; None: there are none.
-
-    Args:
-        content: of the file.
-        position: of the first element.
-        implicit: no value representations are stored.
-        order: of bytes.
-        group: end with this group, not with the pixels.
-    """
-    found: dict[int, bytes] = {}
-    modes = [implicit]  # of the sequences of undefined length around the element
-    while position < len(content):
-        first, second = struct.unpack_from(f"{order}HH", content, position)
-        if group is not None and first != group:
-            return found, position, None
-        tag = first << 16 | second
-        if first == 0xFFFE:  # an item, its end or that of a sequence
-            if second == 0xE0DD and len(modes) > 1:
-                modes.pop()
-            position += 8
-            continue
-        kind = b"" if modes[-1] else content[position + 4 : position + 6]
-        if kind and not kind.isalpha():
-            raise ValueError("no value representation")
-        long = kind in _LONG
-        form, at = ("I", 8 if long else 4) if long or not kind else ("H", 6)
-        (length,) = struct.unpack_from(order + form, content, position + at)
-        position += 12 if long else 8
-        if tag == PIXEL_DATA and len(modes) == 1:
-            if length != _UNDEFINED and position + length > len(content):
-                raise ValueError("truncated")
-            return found, position, length
-        if length == _UNDEFINED and form == "I":
-            modes.append(modes[-1] or kind == b"UN")
-            continue
-        if position + length > len(content):
-            raise ValueError("truncated")
-        if len(modes) == 1:
-            found[tag] = content[position : position + length]
-        position += length
-    return found, position, None
-
-
-def _fragments(content: bytes, position: int) -> int:
-    """Bytes of all fragments of compressed pixels, the table of offsets in front of them left out."""
-    lengths: list[int] = []
-    while True:
-        first, second, length = struct.unpack_from("<HHI", content, position)
-        if (first, second) == (0xFFFE, 0xE0DD):
-            return sum(lengths[1:])
-        position += 8 + length
-        if (first, second) != (0xFFFE, 0xE000) or position > len(content):
-            raise ValueError("truncated")
-        lengths.append(length)
 
 
 def _check_pixels(file: DicomFile) -> None:

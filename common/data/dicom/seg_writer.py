@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,11 @@ from ...files import write_bytes
 from ..reading import read_label, to_grid
 from .headers import complete
 from .organs import find_organ
+from .parsing import quiet
 from .seg_reader import need_dicom
 from .series import check_series, holds_series, is_dicom
 
 logger = logging.getLogger(__name__)
-
-_LOUD = {"pydicom": logging.ERROR, "highdicom": logging.WARNING}  # from which level on they may speak
 
 
 def algorithm_of(bundle: str | Path | None) -> tuple[str, str]:
@@ -78,7 +75,7 @@ def write_segmentation(
     label = read_label(label_map, grid) if isinstance(label_map, (str, Path)) else to_grid(label_map, grid)
     volume = label.as_tensor().round().to(torch.int32)[0].cpu().numpy()
     names = _present(volume, organ_names, label_map if isinstance(label_map, (str, Path)) else output)
-    with _quiet():
+    with quiet():
         lines = complete(slices, series)
     for line in lines:
         say(line)
@@ -104,7 +101,7 @@ def check_headers(series: str | Path, say: Callable[[str], object] = logger.warn
         return
     slices = [_header(path) for path in sorted(Path(series).iterdir()) if path.is_file() and is_dicom(path)]
     try:
-        with _quiet():
+        with quiet():
             lines = complete(slices, series)
         for line in lines:
             say(line)
@@ -117,29 +114,14 @@ def check_headers(series: str | Path, say: Callable[[str], object] = logger.warn
 def _header(path: Path) -> Any:
     import pydicom
 
-    with _quiet():
+    with quiet():
         return pydicom.dcmread(path, stop_before_pixels=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out pydicom's and highdicom's remarks: ``complete`` looks for itself, and tells in one line."""
-    before = {log: log.level for log in map(logging.getLogger, _LOUD)}
-    for log, level in zip(before, _LOUD.values(), strict=True):
-        log.setLevel(level)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for log, level in before.items():
-            log.setLevel(level)
 
 
 def _as_file(series: str | Path, mark: str, *content: Any) -> bytes:
     stream = BytesIO()
     try:
-        with _quiet():
+        with quiet():
             dataset = _segmentation(*content)
             if mark:
                 dataset.private_block(0x0099, PROGRAM, create=True).add_new(1, "LO", mark)
