@@ -24,7 +24,7 @@ from monai.transforms.traits import RandomizableTrait
 from tqdm import tqdm
 
 from ..checkpoints import read_checkpoint
-from ..errors import InputError, one_line, user_mistake
+from ..errors import InputError, one_line, root_cause, user_mistake
 from ..files import write_bytes
 from ..hashing import hash_files
 from ..workers import in_workers
@@ -162,17 +162,13 @@ def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image
     Raises:
         InputError: the dataset is empty.
     """
-    count, mean, squares = 0, 0.0, 0.0
-    for item in dataset:
-        voxels = torch.as_tensor(item[key]).double()
-        size, centre = voxels.numel(), float(voxels.mean())
-        shift = centre - mean
-        squares += float((voxels - centre).square().sum()) + shift**2 * count * size / (count + size)
-        mean += shift * size / (count + size)
-        count += size
-    if count == 0:
+    volumes = (torch.as_tensor(item[key]).double() for item in dataset)
+    found = [(volume.numel(), float(volume.mean()), float(volume.var(correction=0))) for volume in volumes]
+    if not found:
         raise InputError("intensity statistics need at least one image, the dataset is empty")
-    return mean, math.sqrt(squares / count)
+    sizes, means, variances = np.transpose(found)
+    mean = np.average(means, weights=sizes)
+    return float(mean), math.sqrt(np.average(variances + (means - mean) ** 2, weights=sizes))
 
 
 def _hash_transforms(compose: Compose) -> str:
@@ -218,9 +214,7 @@ def _prepare(transform: Compose, item: Mapping[str, Any], path: Path, remaining:
             mistake = user_mistake(error)
             if mistake is not None:
                 raise InputError(f"{source} could not be prepared: {one_line(mistake)}") from error
-            root: BaseException = error
-            while root.__cause__ is not None:
-                root = root.__cause__
+            root = root_cause(error)
             raise RuntimeError(f"{source} could not be prepared: {type(root).__name__}: {one_line(root)}") from error
     _store(prepared, path, remaining)
 

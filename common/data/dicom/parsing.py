@@ -19,6 +19,7 @@ from ..formats.header import LARGEST_RATIO
 
 PIXEL_DATA = 0x7FE00010
 _IMPLICIT, _DEFLATED, _BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+_UNDEFINED = 0xFFFFFFFF
 _LARGEST_FILE = 2**28  # bytes, far beyond one slice
 _LOUD = {"pydicom": logging.ERROR, "highdicom": logging.WARNING}  # from which level on they may speak
 
@@ -81,10 +82,7 @@ def read_dicom(path: Path) -> DicomFile:
     Raises:
         InputError: truncated, no DICOM file, a colour image, several frames, or sizes that do not fit the pixels.
     """
-    from pydicom.filereader import data_element_generator
-
-    element: Any
-    syntax, tags = "", {}
+    compressed, syntax, tags = False, "", {}
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are no slice; move it out of the folder")
@@ -92,30 +90,39 @@ def read_dicom(path: Path) -> DicomFile:
         if stream.read(132)[128:] != b"DICM":
             raise ValueError("no DICOM")
         with quiet():
-            for element in data_element_generator(stream, False, True, lambda tag, *_: tag.group != 2):
+            for element in _elements(stream, False, True, lambda tag, *_: tag.group != 2):
                 if element.tag == 0x00020010:
                     syntax = element.value.decode("latin-1").strip(" \0")
             if syntax == _DEFLATED:
                 stream = BytesIO(zlib.decompressobj(-15).decompress(stream.read(), _LARGEST_FILE))
-            elements = data_element_generator(stream, syntax == _IMPLICIT, syntax != _BIG)
-            while PIXEL_DATA not in tags:
-                element = next(elements)
-                if isinstance(element.value, bytes | None):  # no sequence
-                    tags[int(element.tag)] = element.value or b""
+            for element in _elements(stream, syntax == _IMPLICIT, syntax != _BIG):
+                tags[int(element.tag)] = element.value or b""
+                if element.tag == PIXEL_DATA:
+                    compressed = element.length == _UNDEFINED
+                    break
         pixels = tags.pop(PIXEL_DATA)
-        compressed = element.length == 0xFFFFFFFF
-        if not compressed and len(pixels) < element.length:
-            raise ValueError("truncated")
     except InputError:
         raise
     except Exception as error:  # pydicom raises many kinds
-        known = f" (transfer syntax {syntax})" if syntax else ""
+        known = f" (transfer syntax {syntax[:64]})" if syntax and syntax.isprintable() else ""
         raise InputError(
             f"{path}: truncated or no DICOM image{known}; copy it again or move it out of the folder"
         ) from error
     file = DicomFile(path, syntax, tags, None if compressed else pixels, len(pixels))
     _check_pixels(file)
     return file
+
+
+def _elements(stream: BytesIO, *options: Any) -> Iterator[Any]:
+    """Elements outside of sequences as they are stored, each whole."""
+    from pydicom.dataelem import RawDataElement
+    from pydicom.filereader import data_element_generator
+
+    for element in data_element_generator(stream, *options):
+        if isinstance(element, RawDataElement):
+            if element.length not in (len(element.value or b""), _UNDEFINED):
+                raise ValueError("truncated")
+            yield element
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ...data.cache import hash_files
 from ...errors import InputError, one_line
+from ...hashing import hash_files
 from ...workers import in_workers
 from . import chaos, folder, mscmr, sabs, visceral
 from .base import Case, Volumes
