@@ -60,6 +60,19 @@ def in_order(names: Sequence[str], configs: Path) -> list[str]:
     return [next(ordered) if name in marked else name for name in names]
 
 
+def is_scale(name: str, configs: Path) -> bool:
+    """Tell whether an overlay says what is trained on, at what size and from where, and leaves the method alone.
+
+    Args:
+        name: of the overlay.
+        configs: folder of a bundle's configurations; ablations, and overlays that it has not, are no scale.
+    """
+    text = _top(configs, name).get(f"{_KEY}{name}")
+    axis, needed, _ = ("method", [], []) if text is None else _read(name, text)
+    of_a_machine = any(_axis(configs, other) == "machine" for other in needed)
+    return axis in ("speed", "data", "machine", "processes") or (axis == "phase" and of_a_machine)
+
+
 def _axis(configs: Path, name: str) -> str | None:
     path = find_config(configs, name)
     if path is not None and path.parent.name == ABLATIONS:
