@@ -80,10 +80,12 @@ def test_a_run_is_one_file_and_is_not_repeated(study):
     assert execute(study, run) == path and path.stat().st_mtime_ns == before
 
     other = replace(run, overrides={**run.overrides, "kappa": 0.1})
-    with pytest.raises(InputError, match=r"f0-r0\.json was made with {'overrides'.*delete it, or use another --output"):
+    with pytest.raises(
+        InputError, match=r"f0-r0\.json was made from other overrides .*delete it, or use another --output"
+    ):
         execute(study, other)
     path.unlink()
-    with pytest.raises(InputError, match=r"run\.json was made with {'overrides'"):
+    with pytest.raises(InputError, match=r"run\.json was made from other overrides "):
         execute(study, other)
 
 

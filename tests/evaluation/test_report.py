@@ -125,7 +125,7 @@ def test_missing_things_are_said(results):
         edit(path, training={}, manifest={})
     page = Page(write_report(results))
     assert "No losses are recorded." in page.text
-    assert page.text.count("none recorded") == 3 * 5
+    assert page.text.count("none recorded") == 3 * 6
     assert f"there is no {results}/work/RUN/models/model.pt, which fewshot crossval makes" in page.text
     assert "n = 1, 1 n/a" in page.source  # of the untrained network's two cases one is undefined
     assert not page.all("img")
@@ -137,7 +137,7 @@ def test_why_nothing_is_drawn(results, tmp_path):
         weights.parent.mkdir(parents=True)
         weights.touch()
     assert "give their folder with --data chaos_t2=FOLDER" in Page(write_report(results, bundles=ROOT / "bundles")).text
-    page = Page(write_report(results, data=str(tmp_path), bundles=tmp_path / "none"))
+    page = Page(write_report(results, data=[str(tmp_path)], bundles=tmp_path / "none"))
     assert f"there is no bundle {tmp_path}/none/adnet: give the folder of the bundles with --bundles" in page.text
 
 
@@ -188,10 +188,10 @@ def test_below_5_mb_with_pictures_of_20_cases_and_more(results, tmp_path, monkey
             dice = {organ: rng.uniform(0.3, 0.9, 4).tolist() for organ in ORGANS}
             write_run(dice, fold, protocols=("ep1", "ep2"), folder=results, bundle=bundle)
 
-    def noise(result, _results_dir, _data, _bundles, wanted, supervoxels):  # noise packs worst
-        for path in [*(picture.path for picture in wanted), *([supervoxels] if supervoxels else [])]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 256, (430, 440, 3), np.uint8)).save(path)
+    def noise(_result, _results_dir, _data, _bundles, wanted):  # noise packs worst
+        for picture in wanted:
+            picture.path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (430, 440, 3), np.uint8)).save(picture.path)
         return {}
 
     for path in results.glob("*.json"):
@@ -199,13 +199,13 @@ def test_below_5_mb_with_pictures_of_20_cases_and_more(results, tmp_path, monkey
         weights.parent.mkdir(parents=True)
         weights.touch()
     monkeypatch.setattr(gallery, "_draw_apart", noise)
-    path = write_report(results, data=str(tmp_path), bundles=ROOT / "bundles")
+    path = write_report(results, data=[str(tmp_path)], bundles=ROOT / "bundles")
     page = Page(path)
     assert 2_500_000 < path.stat().st_size < 5_000_000
     assert len(page.all("img")) > 10 and "left out: the page holds 3 MB of pictures" in page.text
     assert all(len(attributes["alt"]) > 20 for attributes in page.all("img"))
     monkeypatch.setattr(gallery, "_draw_apart", lambda *_: pytest.fail("drawn again"))
-    assert write_report(results, data=str(tmp_path), bundles=ROOT / "bundles").read_bytes() == path.read_bytes()
+    assert write_report(results, data=[str(tmp_path)], bundles=ROOT / "bundles").read_bytes() == path.read_bytes()
 
 
 def test_data_folders(tmp_path):

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from common.tools.crossval.report.charts import Box, Curve, box_plot, curves
+from common.tools.crossval.report.charts import box_plot, curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -28,40 +28,40 @@ def dots(root):
 
 def test_boxes_show_every_value():
     values = [10.0, 20.0, 40.0, 60.0, 90.0]
-    root = parse(box_plot([Box("ADNet", values)], "Dice"))
+    root = parse(box_plot([("ADNet", values)], "Dice"))
     assert root.get("role") == "img" and root.get("aria-label") == "Dice"
     assert {"ADNet  n = 5", "Dice, percent"} <= set(texts(root))
     assert dots(root) == pytest.approx(values, abs=0.1)
 
 
 def test_what_is_missing_is_said():
-    shown = texts(parse(box_plot([Box("a", []), Box("b", [], 2), Box("c", [0.0], 1)], "Dice")))
+    shown = texts(parse(box_plot([("a", []), ("b", [None, None]), ("c", [0.0, None])], "Dice")))
     assert {"a  not scored", "b  2 n/a", "c  n = 1, 1 n/a"} <= set(shown)
 
 
 def test_labels_are_text():
     """Neither markup nor mathematics."""
-    svg = box_plot([Box("<b>& $x^2$", [1.0])], '"><script>')
+    svg = box_plot([("<b>& $x^2$", [1.0])], '"><script>')
     assert "<script>" not in svg and "<b>" not in svg
     assert "<b>& $x^2$  n = 1" in texts(parse(svg))
-    assert "$a_1$" in texts(parse(curves([Curve("$a_1$", [0, 1], [1, 2])], "Loss")))
+    assert "$a_1$" in texts(parse(curves([("$a_1$", [0, 1], [1, 2])], "Loss")))
 
 
 def test_curves_leave_out_what_is_not_finite():
-    lines = [Curve("f0", [50, 100], [2.0, 1.0]), Curve("f1", [50, 100], [float("nan"), 2.0])]
+    lines = [("f0", [50, 100], [2.0, 1.0]), ("f1", [50, 100], [float("nan"), 2.0])]
     assert {"f0", "f1 (1 not finite)"} <= set(texts(parse(curves(lines, "Loss"))))
-    assert "f0 (1 not finite)" in texts(parse(curves([Curve("f0", [50], [float("inf")])], "Loss")))
+    assert "f0 (1 not finite)" in texts(parse(curves([("f0", [50], [float("inf")])], "Loss")))
 
 
 def test_many_curves_differ():
-    root = parse(curves([Curve(str(number), [0, 1], [1, number]) for number in range(20)], "Loss"))
+    root = parse(curves([(str(number), [0, 1], [1, number]) for number in range(20)], "Loss"))
     styles = [path.get("style") for path in root.iter(f"{SVG}path") if "clip-path" in path.attrib]
     colours = {re.sub(r"stroke-dashoffset.*?;|stroke-width.*", "", style) for style in styles if "stroke:" in style}
     assert len(colours) >= 20
 
 
 @pytest.mark.parametrize(
-    "draw", [lambda: box_plot([Box("a", [1.0])], "one"), lambda: curves([Curve("f0", [0, 1], [1, 2])], "two")]
+    "draw", [lambda: box_plot([("a", [1.0])], "one"), lambda: curves([("f0", [0, 1], [1, 2])], "two")]
 )
 def test_the_same_at_every_call_and_without_names_that_repeat(draw):
     svg = draw()

@@ -10,7 +10,7 @@ import pytest
 
 from common.tools.crossval.execution import execute
 from common.tools.crossval.report import write_report
-from common.tools.crossval.report.gallery import choose_cases
+from common.tools.crossval.report.gallery import choose_pictures
 from common.tools.crossval.results import read_results
 from common.tools.crossval.runs import Study, list_runs
 from tests.e2e.tiny import SMALL_TRAINING
@@ -33,19 +33,19 @@ SHORT = {"episodes_per_epoch": 20, "max_epochs": 3, "distances": False}
 )
 def test_best_median_and_worst(tmp_path, write_run, values, expected):
     write_run({"liver": values}, folder=tmp_path)
-    choices = choose_cases(read_results(tmp_path), tmp_path)
-    assert {choice.rank: choice.picture.dice for choice in choices} == expected
-    assert len({choice.picture.path for choice in choices}) == len(choices)
+    supervoxels, *cases = choose_pictures(read_results(tmp_path), tmp_path)
+    assert {picture.rank: picture.dice for picture in cases} == expected and not supervoxels.case
+    assert len({picture.path for picture in cases}) == len(cases)
 
 
 def test_cases_are_chosen_over_all_runs_per_protocol_and_organ(tmp_path, write_run):
     write_run({"liver": [0.5, 0.6], "left kidney": [0.1]}, 0, protocols=("ep1", "ep2"), folder=tmp_path)
     write_run({"liver": [0.7], "left kidney": [0.2]}, 1, protocols=("ep1", "ep2"), folder=tmp_path)
-    choices = choose_cases(read_results(tmp_path), tmp_path)
-    assert len(choices) == 2 * (3 + 2)
-    best = next(choice for choice in choices if choice.rank == "best" and choice.picture.organ == "liver")
-    assert (best.picture.protocol, best.picture.case, best.result.run.fold) == ("ep1", "f1_0", 1)
-    assert best.picture.path == tmp_path / "work/adnet-chaos_t2-s1-f1-r0/report/ep1-f1_0-liver.png"
+    _, *cases = choose_pictures(read_results(tmp_path), tmp_path)
+    assert len(cases) == 2 * (3 + 2)
+    best = next(picture for picture in cases if picture.rank == "best" and picture.organ == "liver")
+    assert (best.protocol, best.case, best.result.run.fold) == ("ep1", "f1_0", 1)
+    assert best.path == tmp_path / "work/adnet-chaos_t2-s1-f1-r0/report/ep1-f1_0-liver.png"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def images(path):
 
 @pytest.mark.slow
 def test_real_runs_are_drawn_as_they_were_scored(results, dataset):
-    shown = images(write_report(results, data=str(dataset), bundles=ROOT / "bundles"))
+    shown = images(write_report(results, data=[str(dataset)], bundles=ROOT / "bundles"))
     rows = [row for path in results.glob("*.json") for row in json.loads(path.read_text())["cases"]]
     assert len(shown) == len(rows) + 2  # two cases: best and worst; and both runs' supervoxels
     for row in rows:
@@ -86,7 +86,7 @@ def test_real_runs_are_drawn_as_they_were_scored(results, dataset):
 def test_other_weights_or_scans_are_not_drawn_as_if_they_had_been_scored(results, dataset, tmp_path):
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
-    places = {"data": str(dataset), "bundles": ROOT / "bundles"}
+    places = {"data": [str(dataset)], "bundles": ROOT / "bundles"}
     before = images(write_report(folder, **places))
     (path,) = folder.glob("adnet*.json")
     content = json.loads(path.read_text())

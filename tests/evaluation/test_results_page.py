@@ -48,7 +48,7 @@ README_LINES = {
 def test_the_readmes_figures_are_those_of_the_result_files():
     entries = {
         (run.bundle, run.variant): results
-        for results in by_entry(read_results(REPOSITORY / "docs/results")).values()
+        for results in by_entry(read_results(REPOSITORY / "docs/results"))
         for run in [results[0].run]
     }
     lines = {}

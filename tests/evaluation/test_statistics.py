@@ -6,7 +6,7 @@ import pytest
 
 from common.tools.crossval.published import all_figures
 from common.tools.crossval.results import read_results
-from common.tools.crossval.statistics import is_part, score, summarise_entry, wilcoxon
+from common.tools.crossval.statistics import compare, is_part, score, summarise_entry
 
 
 def test_mean_over_cases_then_runs_then_organs(tmp_path, write_run):
@@ -34,7 +34,7 @@ def test_deviation_over_fifteen_runs_is_that_of_the_population(tmp_path, write_r
     assert summary.scores["liver"].std == pytest.approx((224 / 12) ** 0.5)
     assert summary.mean.std == pytest.approx(0)
     assert summary.missing == []
-    assert summary.expected == len(summary.runs) == 15
+    assert len(summary.expected) == len(summary.runs) == 15
 
 
 def test_a_single_value_has_no_deviation():
@@ -121,9 +121,9 @@ def test_wilcoxon_pairs_runs(tmp_path, write_run, same):
         write_run(same(second), fold, bundle="crapnet")
     adnet, crapnet = entries(tmp_path)
     # all five positive: one of 2^5 signs
-    assert wilcoxon(adnet, crapnet) == (5, pytest.approx(1 / 32))
-    assert wilcoxon(crapnet, adnet) == (5, pytest.approx(1))
-    assert wilcoxon(adnet, adnet) == (5, 1.0)
+    assert compare(adnet, crapnet) == pytest.approx((5, 10, 1 / 32))
+    assert compare(crapnet, adnet) == pytest.approx((5, -10, 1))
+    assert compare(adnet, adnet) == (5, 0.0, 1.0)
 
 
 def test_wilcoxon_sums_ranks(tmp_path, write_run, same):
@@ -132,7 +132,7 @@ def test_wilcoxon_sums_ranks(tmp_path, write_run, same):
         write_run(same(0.5 + points / 100), fold)
         write_run(same(0.5), fold, bundle="crapnet")
     write_run(same(0.9), 4)  # without a partner
-    assert wilcoxon(*entries(tmp_path)) == (4, pytest.approx(2 / 16))
+    assert compare(*entries(tmp_path)) == pytest.approx((4, 2, 2 / 16))
 
 
 def test_runs_file_order_does_not_matter(tmp_path, write_run, same):

@@ -105,7 +105,7 @@ def report(
     """Write one HTML page about the results: tables, charts, pictures, manifest. It opens without network."""
     from ..crossval.report import write_report
 
-    print(write_report(results, output, data, bundles, overwrite))
+    print(write_report(results, output, data or [], bundles, overwrite))
 
 
 def _crossval(

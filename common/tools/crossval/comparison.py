@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from typing import NamedTuple
 
-from .published import Figures, is_paper_configuration, method_name, published, published_organs, scale_overlays
+from .published import is_paper_configuration, method_name, published, published_organs, scale_overlays
 from .results import Result, by_entry, read_results
 from .runs import Run
-from .statistics import Score, Summary, entry_organs, summarise_entry, wilcoxon
+from .statistics import Score, Summary, compare, entry_organs, summarise_entry
 from .table import Table, render
 
-MISSING = "missing"
+MISSING, NONE = "missing", "–"
 _DATASETS = {
     "chaos_t2": "CHAOS T2-SPIR", "mscmr": "MS-CMRSeg bSSFP", "sabs": "SABS", "visceral": "VISCERAL",
     "phantom": "Built-in phantom",
@@ -26,6 +25,15 @@ _TEST_NOTE = (
 )
 _DIFFERENCE_NOTE = "Differences to the papers in points of Dice, over the runs that are there."
 _RUN_COLUMNS = ("bundle", "variant", "dataset", "setting", "group", "fold", "repeat", "seed")
+
+
+class Place(NamedTuple):
+    """What shares a table: the entries of one dataset, setting, scale and protocol that measured something."""
+
+    title: str
+    protocol: str
+    organs: list[str]
+    summaries: list[Summary]
 
 
 def format_results(folder: Path, form: str = "text") -> str:
@@ -39,26 +47,31 @@ def format_results(folder: Path, form: str = "text") -> str:
         InputError: unknown form, or the folder cannot be read.
     """
     results = read_results(folder)
-    return cases_csv(results) if form == "csv" else render(comparison_tables(results), form)
+    return _cases_csv(results) if form == "csv" else render(comparison_tables(places(results)), form)
 
 
-def cases_csv(results: Sequence[Result]) -> str:
-    """Write a CSV line per run, protocol, case and organ; undefined values are empty cells."""
-    columns = list(dict.fromkeys(column for result in results for row in result.cases for column in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [*_RUN_COLUMNS, *columns], lineterminator="\n")
-    writer.writeheader()
-    for result in results:
-        run = {column: getattr(result.run, column) for column in _RUN_COLUMNS}
-        writer.writerows({**run, **row} for row in result.cases)
-    return stream.getvalue()
+def places(results: Sequence[Result]) -> Iterator[Place]:
+    """Go through the tables of results in the order in which they are shown."""
+    found: dict[tuple[str, int, tuple[str, ...]], list[list[Result]]] = {}
+    for entry in sorted(by_entry(results), key=lambda entry: entry[0].run.untrained):
+        run = entry[0].run
+        scale = tuple(name for name in scale_overlays(run) if name != run.dataset)
+        found.setdefault((run.dataset, run.setting, scale), []).append(entry)
+    for (dataset, setting, scale), entries in sorted(found.items(), key=lambda item: item[0]):
+        every = dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
+        for protocol in sorted({row["protocol"] for entry in entries for result in entry for row in result.cases}):
+            title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
+            title += f" ({', '.join(scale)})" if scale else ""
+            summaries = (summarise_entry(entry, protocol) for entry in entries)
+            measured = [summary for summary in summaries if summary.scores]
+            yield Place(title, protocol, published_organs(dataset) or list(every), measured)
 
 
-def comparison_tables(results: Sequence[Result]) -> list[Table]:
-    """Make a table for each dataset, setting, scale and protocol, and one of tests where methods share runs."""
+def comparison_tables(shown: Iterator[Place] | Sequence[Place]) -> list[Table]:
+    """Make a table of each place, and one of tests where methods share runs."""
     tables = []
-    for place in places(results):
-        table = _comparison(f"{place.title}: Dice, percent", place.summaries, place.organs, place.protocol)
+    for place in shown:
+        table = _comparison(place)
         on_same: dict[str, list[Summary]] = {}
         for summary in place.summaries:
             on_same.setdefault(summary.scans, []).append(summary)
@@ -73,40 +86,6 @@ def comparison_tables(results: Sequence[Result]) -> list[Table]:
     return tables
 
 
-@dataclass(frozen=True)
-class Place:
-    """What shares a table: the entries of one dataset, setting, scale and protocol."""
-
-    title: str
-    protocol: str
-    organs: list[str]
-    entries: list[list[Result]]
-
-    @property
-    def summaries(self) -> list[Summary]:
-        """Those of the entries that measured something."""
-        summaries = (summarise_entry(entry, self.protocol) for entry in self.entries)
-        return [summary for summary in summaries if summary.scores]
-
-
-def places(results: Sequence[Result]) -> Iterator[Place]:
-    """Go through the tables of results in the order in which they are shown."""
-    found: dict[tuple[str, int, tuple[str, ...]], list[list[Result]]] = {}
-    for entry in sorted(by_entry(results).values(), key=lambda entry: entry[0].run.untrained):
-        run = entry[0].run
-        scale = tuple(name for name in scale_overlays(run) if name != run.dataset)
-        found.setdefault((run.dataset, run.setting, scale), []).append(entry)
-    for (dataset, setting, scale), entries in sorted(found.items(), key=lambda item: item[0]):
-        rows = [row for entry in entries for result in entry for row in result.cases]
-        organs = published_organs(dataset) or list(
-            dict.fromkeys(organ for entry in entries for organ in entry_organs(entry))
-        )
-        for protocol in sorted({row["protocol"] for row in rows}):
-            title = f"{dataset_name(dataset)}, setting {setting}, {protocol.upper()}"
-            title += f" ({', '.join(scale)})" if scale else ""
-            yield Place(title, protocol, organs, entries)
-
-
 def label(run: Run) -> str:
     """Name a line of the tables: method and scale."""
     scale = ", ".join(scale_overlays(run))
@@ -118,70 +97,68 @@ def dataset_name(dataset: str) -> str:
     return _DATASETS.get(dataset, dataset)
 
 
-def percent(value: Score | None) -> str:
-    """Write a score as the papers do; without deviation where there is one value only."""
-    if value is None:
-        return MISSING
-    return f"{value.mean:.2f}" if value.std is None else f"{value.mean:.2f} ± {value.std:.2f}"
+def _cases_csv(results: Sequence[Result]) -> str:
+    """Write a CSV line per run, protocol, case and organ; undefined values are empty cells."""
+    rows = [
+        {column: getattr(result.run, column) for column in _RUN_COLUMNS} | row
+        for result in results
+        for row in result.cases
+    ]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(dict.fromkeys(column for row in rows for column in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
-def _comparison(title: str, summaries: Sequence[Summary], organs: Sequence[str], protocol: str) -> Table:
-    rows, notes = [], []
+def _comparison(place: Place) -> Table:
+    """One line for each entry, below it the paper's figures and the difference where one has them."""
+    rows: list[list[str]] = []
     unpublished: list[str] = []
     partial: dict[str, list[str]] = {}
-    for summary in summaries:
+    for summary in place.summaries:
         name, of_paper = method_name(summary.run), is_paper_configuration(summary.run)
-        figures = published(summary.run, protocol) if of_paper else None  # of another scale it would say nothing
-        cells = [percent(summary.scores.get(organ)) if organ in summary.organs else "–" for organ in organs]
+        cells = [str(summary.scores.get(organ, MISSING)) if organ in summary.organs else NONE for organ in place.organs]
         over_runs = summary.over_runs
-        spread = "–" if over_runs is None or over_runs.std is None else f"{over_runs.std:.2f}"
-        runs = f"{summary.expected - len(summary.absent)} of {summary.expected}"
-        rows.append([name, *cells, percent(summary.mean), spread, runs])
+        spread = NONE if over_runs is None or over_runs.std is None else f"{over_runs.std:.2f}"
+        runs = f"{len(summary.expected) - len(summary.absent)} of {len(summary.expected)}"
+        rows.append([name, *cells, str(summary.mean or MISSING), spread, runs])
+        figures = published(summary.run, place.protocol) if of_paper else None  # of another scale it would say nothing
         if figures is not None:
-            rows += _beside(summary, figures, organs)
+            lines = [f"  {figures.paper}'s paper, {_where(figures.table)}"], ["  difference"]
+            for organ in [*place.organs, "mean"]:
+                ours = summary.mean if organ == "mean" else summary.scores.get(organ)
+                theirs = figures.dice.get(organ)
+                lines[0].append(NONE if theirs is None else str(Score(theirs, figures.std.get(organ))))
+                known = MISSING if ours is None or theirs is None else f"{ours.mean - theirs:+.2f}"
+                lines[1].append(NONE if theirs is None else known)
+            rows += [[*line, "", ""] for line in lines]
         elif of_paper and not summary.run.untrained:
             unpublished.append(name)
         if summary.missing:
             partial.setdefault(", ".join(summary.missing), []).append(name)
+    notes = []
     for missing, names in partial.items():
-        who = "all lines" if len(names) == len(summaries) else "; ".join(names)
+        who = "all lines" if len(names) == len(place.summaries) else "; ".join(names)
         notes.append(f"PARTIAL, {MISSING} {missing}: {who}.")
     if unpublished:
         notes.append(f"No paper has figures for: {'; '.join(unpublished)}.")
     if any(row[0].startswith(" ") for row in rows):
         notes.append(_DIFFERENCE_NOTE)
-    return Table(title, ["", *organs, "mean", "± over runs", "runs"], rows, notes)
+    header = ["", *place.organs, "mean", "± over runs", "runs"]
+    return Table(f"{place.title}: Dice, percent", header, rows, notes)
 
 
-def _beside(summary: Summary, figures: Figures, organs: Sequence[str]) -> list[list[str]]:
-    """Lines with the paper's figures and the difference of ours."""
-    paper, difference = [], []
-    for organ in [*organs, "mean"]:
-        ours = summary.mean if organ == "mean" else summary.scores.get(organ)
-        theirs = figures.dice.get(organ)
-        paper.append("–" if theirs is None else percent(Score(theirs, figures.std.get(organ))))
-        if theirs is None:
-            difference.append("–")
-        elif ours is None:
-            difference.append(MISSING)
-        else:
-            difference.append(f"{ours.mean - theirs:+.2f}")
-    where = figures.table if figures.table.startswith("figure") else f"table {figures.table}"
-    place = f"  {figures.paper}'s paper, {where}"
-    return [[place, *paper, "", ""], ["  difference", *difference, "", ""]]
+def _where(table: str) -> str:
+    return table if table.startswith("figure") else f"table {table}"
 
 
-def _tests(summaries: Sequence[Summary]) -> list[list[str]]:
+def _tests(summaries: Sequence[Summary]) -> Iterator[list[str]]:
     """Test the best method against the others."""
-    rows = []
-    trained = [summary for summary in summaries if summary.runs and not summary.run.untrained]
-    ranked = sorted(trained, key=lambda summary: fmean(summary.runs.values()), reverse=True)
-    for other in ranked[1:]:
-        best = ranked[0]
-        shared = sorted(set(best.runs) & set(other.runs))
-        if best.organs == other.organs and len(shared) > 1:
-            points = fmean(best.runs[key] - other.runs[key] for key in shared)
-            pairs, p = wilcoxon(best, other)
-            names = [method_name(one.run) for one in (best, other)]
-            rows.append([*names, str(pairs), f"{points:+.2f}", f"{p:.4f}"])
-    return rows
+    trained = [(summary.over_runs, summary) for summary in summaries if not summary.run.untrained]
+    ranked = sorted(((mean.mean, one) for mean, one in trained if mean), key=lambda pair: pair[0], reverse=True)
+    for _, other in ranked[1:]:
+        best = ranked[0][1]
+        pairs, points, p = compare(best, other)
+        if best.organs == other.organs and pairs > 1:
+            yield [method_name(best.run), method_name(other.run), str(pairs), f"{points:+.2f}", f"{p:.4f}"]

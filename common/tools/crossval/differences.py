@@ -49,10 +49,8 @@ def differences(run: Run, bundles: Path) -> list[Difference]:
         for name in dict.fromkeys([*paper, *ours])
         if name not in _NEUTRAL and paper.get(name) != ours.get(name)
     ]
-    counts = _episodes(paper), _episodes(ours)
-    if counts[0] != counts[1]:
-        changes.append(Difference("episodes", *counts))
-    return changes
+    counts = Difference("episodes", _episodes(paper), _episodes(ours))
+    return changes if counts.paper == counts.ours else [*changes, counts]
 
 
 def episodes(run: Run, bundles: Path) -> str:
@@ -75,8 +73,8 @@ def _episodes(config: dict[str, Any]) -> str:
 def _show(name: str, value: Any) -> str:
     """Write a value in short: objects by their class."""
     if isinstance(value, dict):
-        return str(value["_target_"]).rsplit(".", 1)[-1] if "_target_" in value else "..."
+        return str(value.get("_target_", "...")).rsplit(".", 1)[-1]
     if isinstance(value, list):
-        return "[" + ", ".join(_show(name, item) for item in value) + "]"
+        return f"[{', '.join(_show(name, item) for item in value)}]"
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return _INIT.get(text, text) if name == "init" else text

@@ -29,7 +29,7 @@ from ...literals import literal
 from ...resuming import FINAL, checkpoints_in
 from ...stopping import run_process
 from ...workflow import config_file, merged_config
-from .provenance import differing, provenance
+from .provenance import KINDS, differing, provenance
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 
 logger = logging.getLogger(__name__)
@@ -150,15 +150,9 @@ def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -
     if content is None or not isinstance(content.get("run"), dict) or not isinstance(content.get("manifest"), dict):
         raise InputError(f"{path} is damaged: delete it to have this run made again")
     wanted = json.loads(json.dumps(asdict(run)))
-    others = {key: content["run"].get(key) for key in wanted if content["run"].get(key) != wanted[key]}
-    if others:
+    if changed := differing({**content["manifest"], **content["run"]}, {**made_from, **wanted}, [*wanted, *KINDS]):
         raise InputError(
-            f"{path} was made with {others}, now asked for { ({key: wanted[key] for key in others}) }: "
-            "delete it, or use another --output"
-        )
-    if changed := differing(content["manifest"], made_from):
-        raise InputError(
-            f"{path} was made from other {', '.join(changed)} than there is now: "
+            f"{path} was made from other {changed} than there is now: "
             f"delete it{'' if 'cases' in content else f' and {path.parent}'}, or use another --output"
         )
     lacking = set(study.protocols) - {row["protocol"] for row in content.get("cases", [])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,7 @@ _ASIDE = {"tools", "dicom", "monai_label.py"}
 
 
 def provenance(study: Study, run: Run) -> dict[str, str]:
-    """Return what a run's result depends on beside its settings.
-
-    Args:
-        study: bundle and dataset folder.
-        run: whose configurations count.
-
-    Returns:
-        A hash for each of ``KINDS``.
+    """Return what a run's result depends on beside its settings: a hash for each of ``KINDS``.
 
     Raises:
         InputError: no such configuration or dataset.
@@ -56,25 +49,23 @@ def scans(study: Study, run: Run) -> list[Item]:
     return load_datalist(study.data, **chosen)
 
 
-def differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Name what two results do not have in common; what neither tells does not count.
+def differing(mine: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Name what two results do not have in common, with both values; what neither tells does not count.
 
     Args:
-        mine: hashes by name, among other entries of a manifest.
+        mine: settings of a run and entries of its manifest.
         other: the same of the other result.
-
-    Returns:
-        Phrases with both hashes.
+        names: of those that count.
     """
-    return [
-        f"{meaning} ({_short(mine.get(name))} and {_short(other.get(name))})"
-        for name, meaning in KINDS.items()
+    return ", ".join(
+        f"{KINDS.get(name, name)} ({_short(name, mine.get(name))} and {_short(name, other.get(name))})"
+        for name in names
         if mine.get(name) != other.get(name)
-    ]
+    )
 
 
-def _short(value: Any) -> str:
-    return "unknown" if value is None else str(value)[:8]
+def _short(name: str, value: Any) -> str:
+    return "unknown" if value is None else str(value)[:8] if name in KINDS else str(value)
 
 
 def _hash_code(bundle: Path) -> str:

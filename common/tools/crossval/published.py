@@ -107,11 +107,11 @@ def all_figures() -> list[Figures]:
     figures = []
     for about in all_abouts():
         for table in about.get("published", []):
-            place = [table[key] for key in ("paper", "table", "dataset", "setting", "protocol")]
+            place = {key: table[key] for key in ("paper", "table", "dataset", "setting", "protocol")}
             for row in table["rows"]:
                 dice = dict(zip(table["organs"], row["dice"], strict=True))
                 std = dict(zip(table["organs"], row["std"], strict=True)) if "std" in row else {}
-                figures.append(Figures(*place, row["method"], dice, std))
+                figures.append(Figures(**place, method=row["method"], dice=dice, std=std))
     return figures
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
-from .provenance import differing
+from ...errors import InputError, one_line
+from .provenance import KINDS, differing
 from .runs import Run
-
-_TYPES = {"bundle": str, "variant": str, "dataset": str, "setting": int, "fold": int, "repeat": int, "seed": int}
-_MEND = "delete it and run fewshot crossval again"
 
 
 @dataclass(frozen=True)
@@ -58,9 +55,9 @@ def read_results(folder: Path) -> list[Result]:
         other = names.setdefault(result.run.name, result.path)
         if other is not result.path:
             raise InputError(f"{other} and {result.path} are both of run {result.run.name}: delete one")
-    for entry in by_entry(results).values():
+    for entry in by_entry(results):
         _check_mixture(entry)
-    return sorted(results, key=_order)
+    return sorted(results, key=lambda item: (*_kind(item.run), item.run.group or "", item.run.repeat, item.run.fold))
 
 
 def read_result(path: Path) -> Result:
@@ -70,59 +67,40 @@ def read_result(path: Path) -> Result:
         path: of the file.
 
     Raises:
-        InputError: it is damaged; names the place.
+        InputError: it is damaged, or another file.
     """
     try:
         content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no JSON file ({error}): {_MEND}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no result file, it holds a {type(content).__name__}: move it elsewhere")
-    for name, kind in (("run", dict), ("cases", list), ("manifest", dict), ("training", dict)):
-        if not isinstance(content.get(name), kind):
-            raise InputError(f"{path}: {name!r} is missing or no {kind.__name__}; move it elsewhere, or {_MEND}")
-    result = Result(_read_run(path, content["run"]), content["cases"], content["manifest"], content["training"], path)
-    _check_cases(result)
+        result = Result(Run(**content["run"]), content["cases"], content["manifest"], content["training"], path)
+        run, seen = result.run, [(row["protocol"], row["case"], row["organ"]) for row in result.cases]
+        numbers = (run.setting, run.fold, run.repeat, run.seed)
+        mappings = (run.overrides, result.manifest, result.training)
+        if [*map(type, numbers), type(run.configs), *map(type, mappings)] != [*[int] * 4, list, *[dict] * 3]:
+            raise TypeError("a value is of another type")
+        if not seen or len(set(seen)) < len(seen):
+            raise ValueError("no cases, or one of them twice")
+        wrong = [row["dice"] for row in result.cases if row["dice"] is not None and not 0 <= row["dice"] <= 1]
+        if wrong:
+            raise ValueError(f"dice is {wrong[0]}, expected 0 to 1")
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(
+            f"{path} is damaged or no result file ({reason}): delete it and run fewshot crossval again, or move it "
+            "elsewhere"
+        ) from error
     return result
 
 
-def by_entry(results: Iterable[Result]) -> dict[tuple[Any, ...], list[Result]]:
+def by_entry(results: Iterable[Result]) -> list[list[Result]]:
     """Gather the runs that are averaged together: those of one bundle, variant, dataset and setting."""
     entries: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
-        run = result.run
-        entries.setdefault((run.bundle, run.variant, run.dataset, run.setting), []).append(result)
-    return entries
+        entries.setdefault(_kind(result.run), []).append(result)
+    return list(entries.values())
 
 
-def _read_run(path: Path, values: dict[str, Any]) -> Run:
-    known = {item.name for item in fields(Run)}
-    wrong = sorted(set(values) ^ known)
-    if wrong:
-        raise InputError(f"{path}: 'run' holds {sorted(values)}, expected {sorted(known)}; {wrong} differ: {_MEND}")
-    for name, kind in _TYPES.items():
-        if type(values[name]) is not kind:
-            raise InputError(f"{path}: run {name} is {values[name]!r}, expected {kind.__name__}: {_MEND}")
-    if not isinstance(values["configs"], list) or not isinstance(values["overrides"], dict):
-        raise InputError(f"{path}: run configs or overrides are no list and mapping: {_MEND}")
-    return Run(**values)
-
-
-def _check_cases(result: Result) -> None:
-    seen = set()
-    for number, row in enumerate(result.cases):
-        place = f"{result.path}: case row {number}"
-        if not isinstance(row, dict) or not {"protocol", "case", "organ", "dice"} <= set(row):
-            raise InputError(f"{place} is {row!r}, expected protocol, case, organ and dice: {_MEND}")
-        dice = row["dice"]
-        if dice is not None and (type(dice) not in (int, float) or not 0 <= dice <= 1):
-            raise InputError(f"{place}: dice is {dice!r}, expected 0 to 1: {_MEND}")
-        key = (row["protocol"], row["case"], row["organ"])
-        if key in seen:
-            raise InputError(f"{place} repeats {' '.join(map(str, key))}: {_MEND}")
-        seen.add(key)
-    if not result.cases:
-        raise InputError(f"{result.path} holds no cases: {_MEND}")
+def _kind(run: Run) -> tuple[Any, ...]:
+    return run.bundle, run.variant, run.dataset, run.setting
 
 
 def _check_mixture(entry: Sequence[Result]) -> None:
@@ -130,25 +108,13 @@ def _check_mixture(entry: Sequence[Result]) -> None:
     first = entry[0]
     seeds: dict[tuple[int, str | None, int], Path] = {}
     for result in entry:
-        run, processes = result.run, [one.manifest.get("processes") for one in (first, result)]
-        changed = [
-            f"{name} ({getattr(first.run, name)} and {getattr(run, name)})"
-            for name in ("configs", "overrides")
-            if getattr(first.run, name) != getattr(run, name)
-        ]
-        if None not in processes and processes[0] != processes[1]:
-            changed.append(f"processes ({processes[0]} and {processes[1]})")
-        changed += differing(first.manifest, result.manifest)
-        if changed:
+        one, other = ({"processes": None, **item.manifest, **asdict(item.run)} for item in (first, result))
+        told = ["processes"] if None not in (one["processes"], other["processes"]) else []
+        if changed := differing(one, other, ["configs", "overrides", *told, *KINDS]):
             raise InputError(
-                f"{first.path} and {result.path} differ in {', '.join(changed)}, a mean says nothing: "
+                f"{first.path} and {result.path} differ in {changed}, a mean says nothing: "
                 "keep runs of different settings in folders of their own"
             )
-        other = seeds.setdefault((run.fold, run.group, run.seed), result.path)
-        if other is not result.path:
-            raise InputError(f"{other} and {result.path} have one seed, {run.seed}: a repeat needs another seed")
-
-
-def _order(result: Result) -> tuple[Any, ...]:
-    run = result.run
-    return run.bundle, run.variant, run.dataset, run.setting, run.group or "", run.repeat, run.fold
+        same = seeds.setdefault((result.run.fold, result.run.group, result.run.seed), result.path)
+        if same is not result.path:
+            raise InputError(f"{same} and {result.path} have one seed, {result.run.seed}: a repeat needs another seed")

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from ...errors import InputError
 from ...files import write_text
-from .comparison import comparison_tables, dataset_name, label
+from .comparison import comparison_tables, dataset_name, label, places
 from .differences import Difference, differences, episodes
 from .results import Result, by_entry, read_results
 from .table import Table, render
@@ -20,6 +20,7 @@ is the mean over its query volumes; an organ's figure the mean over runs (folds 
 standard deviation; the mean column averages the organs' figures, ± the population standard deviation over these
 organs, as in ADNet's tables. "± over runs" is the deviation of the runs' mean Dice. A run is named by fold and repeat:
 f0-r1."""
+_COST_NOTE = "Means over the runs. Elapsed time unless it says processor; other work may have shared the machine."
 # Title, name in the manifest, divisor and form
 _COSTS = (
     ("training", "train_seconds", 60, "{:.1f} min"),
@@ -43,51 +44,48 @@ def write_results_page(results_dir: Path, page: Path, bundles: Path = Path("bund
     text = page.read_text() if page.is_file() else f"# Measured results\n\n{BEGIN}\n{END}\n"
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{page} needs one line {BEGIN!r} and, below it, one line {END!r}")
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    written = results_text(read_results(results_dir), bundles)
-    write_text(page, f"{before}{BEGIN}\n\n{written}\n{after}")
-
-
-def results_text(results: Sequence[Result], bundles: Path) -> str:
-    """Write tables, configuration differences and costs of all results, dataset by dataset, as Markdown."""
-    parts = [_NOTES]
-    datasets = sorted({result.run.dataset for result in results})
-    for dataset in datasets:
+    parts, results = [_NOTES], read_results(results_dir)
+    for dataset in sorted({result.run.dataset for result in results}):
         here = [result for result in results if result.run.dataset == dataset]
-        tables = [*comparison_tables(here), *_differences(here, bundles), _costs(here, bundles)]
-        parts += [f"## {dataset_name(dataset)}", *(render([table], "markdown").rstrip() for table in tables)]
-    return "\n\n".join(parts) + "\n"
+        entries = [entry for entry in by_entry(here) if not entry[0].run.untrained]
+        name = dataset_name(dataset)
+        tables = [
+            *comparison_tables(places(here)),
+            _differences(name, entries, bundles),
+            _costs(name, entries, bundles),
+        ]
+        written = (render([table], "markdown").rstrip() for table in tables if table.rows or table.notes)
+        parts += [f"## {name}", *written]
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    write_text(page, "\n\n".join([before + BEGIN, *parts, after]))
 
 
-def _differences(results: Sequence[Result], bundles: Path) -> list[Table]:
+def _differences(dataset: str, entries: Sequence[Sequence[Result]], bundles: Path) -> Table:
     """Say in what the configurations of the tables' lines differ from the papers'."""
     users: dict[Difference, list[str]] = {}
     same = []
-    for run in (entry[0].run for entry in by_entry(results).values() if not entry[0].run.untrained):
+    for run in (entry[0].run for entry in entries):
         changes = differences(run, bundles)
         same += [] if changes else [label(run)]
         for change in changes:
             users.setdefault(change, []).append(label(run))
-    rows = [[change.name, change.paper, change.ours, "; ".join(names)] for change, names in users.items()]
+    rows = [[*change, "; ".join(names)] for change, names in users.items()]
     notes = [f"As in the paper: {'; '.join(same)}."] if same else []
-    title = f"{dataset_name(results[0].run.dataset)}: configurations beside the papers'"
-    return [Table(title, ["setting", "paper", "here", "lines of the tables"], rows, notes)] if rows or notes else []
+    header = ["setting", "paper", "here", "lines of the tables"]
+    return Table(f"{dataset}: configurations beside the papers'", header, rows, notes)
 
 
-def _costs(results: Sequence[Result], bundles: Path) -> Table:
+def _costs(dataset: str, entries: Sequence[Sequence[Result]], bundles: Path) -> Table:
     rows = []
-    entries = [entry for entry in by_entry(results).values() if not entry[0].run.untrained]
     kinds = [kind for kind in _COSTS if any(_mean(entry, kind[1]) is not None for entry in entries)]
     for entry in entries:
-        run = entry[0].run
         means = [(_mean(entry, name), unit, text) for _, name, unit, text in kinds]
         cells = [UNKNOWN if mean is None else text.format(mean / unit) for mean, unit, text in means]
-        seeds = sorted({result.run.seed for result in entry})
-        devices = sorted({str(result.manifest.get("device", UNKNOWN)) for result in entry})
-        rows.append([label(run), episodes(run, bundles), ", ".join(map(str, seeds)), *cells, ", ".join(devices)])
+        seeds = ", ".join(map(str, sorted({result.run.seed for result in entry})))
+        devices = ", ".join(sorted({str(result.manifest.get("device", UNKNOWN)) for result in entry}))
+        rows.append([label(entry[0].run), episodes(entry[0].run, bundles), seeds, *cells, devices])
     header = ["", "episodes", "seeds", *(title for title, *_ in kinds), "device"]
-    notes = ["Means over the runs. Elapsed time unless it says processor; other work may have shared the machine."]
-    return Table(f"{dataset_name(results[0].run.dataset)}: cost of a run", header, rows, notes if kinds else [])
+    return Table(f"{dataset}: cost of a run", header, rows, [_COST_NOTE] if kinds else [])
 
 
 def _mean(entry: Sequence[Result], name: str) -> float | None:

@@ -44,8 +44,12 @@ class Run:
     @property
     def name(self) -> str:
         """Name of its result file and of its folder."""
-        parts = [self.bundle, self.variant, self.dataset, f"s{self.setting}", self.group]
-        return "-".join([*(part for part in parts if part), f"f{self.fold}", f"r{self.repeat}"])
+        return "-".join(filter(None, (self.bundle, self.variant, self.dataset, f"s{self.setting}", self.place)))
+
+    @property
+    def place(self) -> str:
+        """Name among the runs that are averaged together, such as f0-r1."""
+        return "-".join(filter(None, (self.group, f"f{self.fold}", f"r{self.repeat}")))
 
 
 @dataclass(frozen=True)

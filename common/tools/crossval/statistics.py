@@ -11,9 +11,8 @@ deviation of an organ is over the runs or over the folds' means they do not say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
-from typing import Any
 
 from ...data import number_of_folds, organ_groups
 from ...evaluation import summarise
@@ -31,32 +30,43 @@ class Score:
     mean: float
     std: float | None
 
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" if self.std is None else f"{self.mean:.2f} ± {self.std:.2f}"
+
 
 @dataclass(frozen=True)
 class Summary:
     """What the runs of one entry of a table measured under one protocol.
 
     Attributes:
-        run: one of them.
-        scans: short hash of the scans of all.
+        results: of these runs.
         organs: organs that count, in the table's order.
         scores: by organ; organs without any value are missing.
         mean: over the organs, deviation over them too; None while an organ is missing.
         runs: mean Dice over the organs of each complete (fold, repeat).
-        absent: names of the runs that there should be and are not.
+        expected: places of the runs that there should be.
+        absent: those of them that are not there.
         missing: the same, and organs that a run lacks.
-        expected: number of runs that there should be.
     """
 
-    run: Run
-    scans: str
+    results: Sequence[Result]
     organs: list[str]
     scores: Mapping[str, Score]
     mean: Score | None
     runs: Mapping[tuple[int, int], float]
+    expected: Sequence[str]
     absent: Sequence[str]
     missing: Sequence[str]
-    expected: int
+
+    @property
+    def run(self) -> Run:
+        """One of the runs."""
+        return self.results[0].run
+
+    @property
+    def scans(self) -> str:
+        """Short hash of the scans of all."""
+        return str(self.results[0].manifest.get("data_sha256") or "unknown")[:8]
 
     @property
     def over_runs(self) -> Score | None:
@@ -73,29 +83,30 @@ def summarise_entry(results: Sequence[Result], protocol: str) -> Summary:
     """
     organs = entry_organs(results)
     values: dict[tuple[int, int], dict[str, float]] = {}
-    lacking: list[str] = []
-    expected = _expected(results)
-    absent = dict(expected)
-    for result in results:
-        run = result.run
-        scores = _organ_means(result.cases, protocol, organs)
-        if scores:
-            place = absent.pop((run.group, run.repeat, run.fold), "")
-            lacking += [f"{place} {organ}" for organ in _wanted(run, organs) if organ not in scores]
+    places, lacking = [], []
+    for run, cases in ((result.run, result.cases) for result in results):
+        measured = summarise(cases).get(protocol)
+        if measured:
+            parts = {organ: [value for name, value in measured.items() if is_part(name, organ)] for organ in organs}
+            scores = {organ: 100 * fmean(found) for organ, found in parts.items() if found}
+            tested = organs if run.group is None else organ_groups(run.dataset, run.setting)[run.group]
+            wanted = [organ for organ in organs if any(is_part(name, organ) for name in tested)]
+            lacking += [f"{run.place} {organ}" for organ in wanted if organ not in scores]
+            places.append(run.place)
             values.setdefault((run.fold, run.repeat), {}).update(scores)
     by_organ = {organ: [run[organ] for run in values.values() if organ in run] for organ in organs}
-    scores_by_organ = {organ: score(numbers) for organ, numbers in by_organ.items() if numbers}
-    complete = len(scores_by_organ) == len(organs)
+    found = {organ: score(numbers) for organ, numbers in by_organ.items() if numbers}
+    expected = _expected(results)
+    absent = [place for place in expected if place not in places]
     return Summary(
-        run=results[0].run,
-        scans=str(results[0].manifest.get("data_sha256") or "unknown")[:8],
+        results=results,
         organs=organs,
-        scores=scores_by_organ,
-        mean=score([item.mean for item in scores_by_organ.values()]) if complete else None,
+        scores=found,
+        mean=score([item.mean for item in found.values()]) if len(found) == len(organs) else None,
         runs={key: fmean(run.values()) for key, run in sorted(values.items()) if len(run) == len(organs)},
-        absent=list(absent.values()),
-        missing=[*absent.values(), *lacking],
-        expected=len(expected),
+        expected=expected,
+        absent=absent,
+        missing=[*absent, *lacking],
     )
 
 
@@ -111,23 +122,24 @@ def entry_organs(results: Sequence[Result]) -> list[str]:
     Other methods by those of them that they evaluate; on datasets without figures all count, in order of appearance.
     With groups of test organs the organs of all groups count: one group may still be missing.
     """
+    run = results[0].run
     measured = {str(row["organ"]): None for result in results for row in result.cases}
-    groups = organ_groups(results[0].run.dataset, results[0].run.setting)
+    groups = organ_groups(run.dataset, run.setting)
     if any(result.run.group in groups for result in results):
         measured |= {organ: None for organs in groups.values() for organ in organs}
-    reported = published_organs(results[0].run.dataset)
-    if not reported or has_figures(results[0].run):
+    reported = published_organs(run.dataset)
+    if not reported or has_figures(run):
         return reported or list(measured)
     return [organ for organ in reported if any(is_part(name, organ) for name in measured)]
 
 
 def is_part(name: str, organ: str) -> bool:
     """Tell whether a label belongs to an organ of a table: ``Kidney_Left`` to left kidney, and to kidney."""
-    words, wanted = _words(name), _words(organ)
+    words, wanted = (frozenset(text.lower().replace("_", " ").replace("-", " ").split()) for text in (name, organ))
     return words == wanted or (not wanted & _SIDES and words - _SIDES == wanted)
 
 
-def wilcoxon(first: Summary, second: Summary) -> tuple[int, float]:
+def compare(first: Summary, second: Summary) -> tuple[int, float, float]:
     """Test whether the first scores higher: one-sided Wilcoxon signed-rank test on mean Dice across all runs.
 
     Args:
@@ -135,35 +147,22 @@ def wilcoxon(first: Summary, second: Summary) -> tuple[int, float]:
         second: paired with the first by fold and repeat; runs without a partner do not count.
 
     Returns:
-        Number of pairs and p; p is 1 where all pairs are equal.
+        Number of pairs, mean difference in points, and p, which is 1 where all pairs are equal.
     """
-    from scipy.stats import wilcoxon as signed_rank
+    from scipy.stats import wilcoxon
 
-    keys = sorted(set(first.runs) & set(second.runs))
-    differences = [first.runs[key] - second.runs[key] for key in keys]
-    return len(keys), float(signed_rank(differences, alternative="greater").pvalue) if any(differences) else 1.0
-
-
-def _organ_means(cases: Sequence[Mapping[str, Any]], protocol: str, organs: Sequence[str]) -> dict[str, float]:
-    measured = summarise(cases).get(protocol, {})
-    parts = {organ: [value for name, value in measured.items() if is_part(name, organ)] for organ in organs}
-    return {organ: 100 * fmean(values) for organ, values in parts.items() if values}
+    differences = [first.runs[key] - second.runs[key] for key in sorted(set(first.runs) & set(second.runs))]
+    p = float(wilcoxon(differences, alternative="greater").pvalue) if any(differences) else 1.0
+    return len(differences), fmean(differences) if differences else 0.0, p
 
 
-def _expected(results: Sequence[Result]) -> dict[tuple[str | None, int, int], str]:
+def _expected(results: Sequence[Result]) -> list[str]:
     """Name all runs by group, repeat and fold: all folds, of as many repeats as there are."""
-    dataset, grouped = results[0].run.dataset, any(result.run.group is not None for result in results)
-    groups: list[str | None] = list(organ_groups(dataset, results[0].run.setting)) if grouped else [None]
-    folds = range(number_of_folds(dataset))
-    repeats = 1 + max(result.run.repeat for result in results)
-    keys = [(group, repeat, fold) for group in groups for repeat in range(repeats) for fold in folds]
-    return {(group, repeat, fold): f"{group + '-' if group else ''}f{fold}-r{repeat}" for group, repeat, fold in keys}
-
-
-def _wanted(run: Run, organs: Sequence[str]) -> list[str]:
-    tested = organs if run.group is None else organ_groups(run.dataset, run.setting)[run.group]
-    return [organ for organ in organs if any(is_part(name, organ) for name in tested)]
-
-
-def _words(name: str) -> frozenset[str]:
-    return frozenset(name.lower().replace("_", " ").replace("-", " ").split())
+    one, grouped = results[0].run, any(result.run.group is not None for result in results)
+    groups: list[str | None] = list(organ_groups(one.dataset, one.setting)) if grouped else [None]
+    return [
+        replace(one, group=group, repeat=repeat, fold=fold).place
+        for group in groups
+        for repeat in range(1 + max(result.run.repeat for result in results))
+        for fold in range(number_of_folds(one.dataset))
+    ]

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -21,29 +21,18 @@ _LOOK: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), _GREY),
     **{"svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False, "font.size": 9.5},
 }
+_BOX: Any = {
+    **{"orientation": "horizontal", "widths": 0.6, "whis": (0, 100), "showcaps": False, "showfliers": False},
+    **{"manage_ticks": False, "boxprops": {"color": COLOURS[0]}, "whiskerprops": {"color": COLOURS[0]}},
+    "medianprops": {"color": COLOURS[1], "linewidth": 2.5},
+}
 
 
-class Box(NamedTuple):
-    """One line of a box plot: Dice in percent, and the number of cases without a value."""
-
-    label: str
-    values: Sequence[float]
-    undefined: int = 0
-
-
-class Curve(NamedTuple):
-    """One line over iterations."""
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[float]
-
-
-def box_plot(boxes: Sequence[Box], title: str) -> str:
+def box_plot(boxes: Sequence[tuple[str, Sequence[float | None]]], title: str) -> str:
     """Draw one horizontal box per line: quartiles and median from three values on, and every value as a dot.
 
     Args:
-        boxes: lines from top to bottom.
+        boxes: lines from top to bottom: label and Dice in percent, None where it is undefined.
         title: what is shown, for screen readers.
 
     Returns:
@@ -52,25 +41,25 @@ def box_plot(boxes: Sequence[Box], title: str) -> str:
     with rc_context(_LOOK):
         figure = Figure(figsize=(7.5, 0.6 + 0.32 * len(boxes)), layout="constrained")
         axes = figure.subplots()
-        for place, box in enumerate(boxes):
-            if len(box.values) >= 3:
-                look: Any = {f"{part}props": {"color": COLOURS[0]} for part in ("box", "whisker")}
-                look["medianprops"] = {"color": COLOURS[1], "linewidth": 2.5}
-                axes.boxplot(
-                    box.values, orientation="horizontal", positions=[place], widths=0.6, whis=(0, 100), showcaps=False,
-                    showfliers=False, manage_ticks=False, **look,
-                )  # fmt: skip
-            axes.scatter(box.values, [place] * len(box.values), s=9, color=_GREY, zorder=3, linewidths=0)
-        axes.set_yticks(range(len(boxes)), [f"{box.label}  {_count(box)}" for box in boxes], parse_math=False)
+        labels = []
+        for place, (label, values) in enumerate(boxes):
+            known = [value for value in values if value is not None]
+            if len(known) >= 3:
+                axes.boxplot(known, positions=[place], **_BOX)
+            axes.scatter(known, [place] * len(known), s=9, color=_GREY, zorder=3, linewidths=0)
+            counts = [f"n = {len(known)}"] if known else []
+            counts += [f"{len(values) - len(known)} n/a"] if len(values) > len(known) else []
+            labels.append(f"{label}  {', '.join(counts) or 'not scored'}")
+        axes.set_yticks(range(len(boxes)), labels, parse_math=False)
         axes.set(xlim=(-2, 102), ylim=(len(boxes) - 0.5, -0.5), xlabel="Dice, percent")
         return _svg(figure, axes, title)
 
 
-def curves(lines: Sequence[Curve], title: str) -> str:
+def curves(lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], title: str) -> str:
     """Draw lines over a common axis; values that are not finite are left out and counted in the legend.
 
     Args:
-        lines: in the order of the legend.
+        lines: label, iterations and values of each, in the order of the legend.
         title: what is shown, for screen readers.
 
     Returns:
@@ -79,27 +68,21 @@ def curves(lines: Sequence[Curve], title: str) -> str:
     with rc_context(_LOOK):
         figure = Figure(figsize=(8.5, max(3.0, 0.6 + 0.21 * len(lines))), layout="constrained")
         axes = figure.subplots()
-        for number, line in enumerate(lines):
-            known = np.isfinite(line.y)
+        for number, (label, x, y) in enumerate(lines):
+            known = np.isfinite(y)
             lost = len(known) - known.sum()
             axes.plot(
-                np.asarray(line.x)[known],
-                np.asarray(line.y)[known],
+                np.asarray(x)[known],
+                np.asarray(y)[known],
                 _STYLES[number // len(COLOURS) % len(_STYLES)],
                 color=COLOURS[number % len(COLOURS)],
                 marker="o" if known.sum() == 1 else "",
-                label=f"{line.label} ({lost} not finite)" if lost else line.label,
+                label=f"{label} ({lost} not finite)" if lost else label,
             )
         axes.set_xlabel("iteration")
         for text in figure.legend(loc="outside right upper", frameon=False).get_texts():
             text.set_parse_math(False)
         return _svg(figure, axes, title)
-
-
-def _count(box: Box) -> str:
-    if not box.values:
-        return f"{box.undefined} n/a" if box.undefined else "not scored"
-    return f"n = {len(box.values)}" + (f", {box.undefined} n/a" if box.undefined else "")
 
 
 def _svg(figure: Figure, axes: Axes, title: str) -> str:

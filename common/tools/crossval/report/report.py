@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from .... import __version__
 from ....errors import InputError
 from ....files import write_text
 from ....records import check_output, mark_of, relative
-from ..comparison import comparison_tables, dataset_name
+from ..comparison import comparison_tables, dataset_name, places
 from ..results import by_entry, read_results
 from . import sections
-from .gallery import draw_gallery
+from .gallery import choose_pictures, draw_pictures
 
-_BUILT_IN = {"phantom": "phantom"}  # datasets that need no folder
+_BUILT_IN = "phantom"  # a dataset that needs no folder
 
 
 def write_report(
-    results_dir: str | Path,
-    output: str | Path | None = None,
-    data: str | Sequence[str] | None = None,
-    bundles: str | Path | None = None,
+    results_dir: Path,
+    output: Path | None = None,
+    data: Sequence[str] = (),
+    bundles: Path = Path("bundles"),
     overwrite: bool = False,
 ) -> Path:
     """Write one HTML page about all results of a folder; it holds everything it shows and needs no network.
@@ -34,7 +33,7 @@ def write_report(
         results_dir: folder that ``fewshot crossval`` wrote to.
         output: HTML file to write; None: ``report.html`` in that folder.
         data: folder of the scans, or ``DATASET=FOLDER`` for each dataset; the phantom is built in.
-        bundles: folder of the bundles; None: ``bundles``.
+        bundles: folder of the bundles.
         overwrite: replace a page that another command or a person made.
 
     Returns:
@@ -43,33 +42,36 @@ def write_report(
     Raises:
         InputError: the results cannot be read, or ``data`` names no folder or fits none of their datasets.
     """
-    folder = Path(results_dir)
-    path = Path(output) if output is not None else folder / "report.html"
-    mark = mark_of("report", relative(folder, path))
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    path = output or results_dir / "report.html"
+    mark = mark_of("report", relative(results_dir, path))
     check_output(path, mark, overwrite=overwrite)
-    results = read_results(folder)
+    results = read_results(results_dir)
     datasets = sorted({result.run.dataset for result in results})
-    folders = data_folders([data] if isinstance(data, str) else data or [], datasets)
-    gallery = draw_gallery(results, folder, folders, Path(bundles or "bundles"))
-    entries = list(by_entry(results).values())
-    pictures, missing = sections.overlays(entries, folder, gallery)
-    supervoxels, without = sections.supervoxels(entries, folder, gallery)
-    page = _template().render(
-        style=_text("page.css"),
-        script=_text("page.js"),
-        title=f"Cross-validation: {folder.absolute().name}",
-        summary=f"Runs: {len(results)}, on {', '.join(map(dataset_name, datasets))}; read from {folder}.",
+    entries, shown = by_entry(results), list(places(results))
+    trained = [entry for entry in entries if not entry[0].run.untrained]
+    pictures = [(sections.entry_title(entry[0].run), choose_pictures(entry, results_dir)) for entry in trained]
+    every = [picture for _, own in pictures for picture in own]
+    draw_pictures(every, results_dir, data_folders(data, datasets), bundles)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template("page.html.j2").render(
+        title=f"Cross-validation: {results_dir.absolute().name}",
+        summary=f"Runs: {len(results)}, on {', '.join(map(dataset_name, datasets))}; read from {results_dir}.",
         version=__version__,
-        overview=sections.overview(results),
-        tables=comparison_tables(results),
-        charts=sections.box_plots(results),
+        overview=sections.overview(shown),
+        tables=comparison_tables(shown),
+        charts=sections.box_plots(shown),
         pictures=pictures,
-        missing=missing,
-        supervoxels=supervoxels,
-        without_supervoxels=without,
-        training=sections.training(entries),
+        missing=sections.missing(every, of_cases=True),
+        supervoxels=sections.supervoxels(every),
+        without_supervoxels=sections.missing(every, of_cases=False),
+        training=sections.training(trained),
         cases=sections.cases(entries),
-        runs=sections.manifest(results),
+        runs=sections.runs(results),
     )
     write_text(path, f"{page}<!-- {mark} -->\n")
     return path
@@ -85,26 +87,15 @@ def data_folders(texts: Sequence[str], datasets: Sequence[str]) -> dict[str, str
     Raises:
         InputError: a folder does not exist, or it is unclear whose it is.
     """
-    folders: dict[str, str | None] = {name: _BUILT_IN.get(name) for name in datasets}
+    folders: dict[str, str | None] = {name: _BUILT_IN if name == _BUILT_IN else None for name in datasets}
     for text in texts:
         name, mark, place = text.partition("=")
         if not mark or name not in folders:
-            needing = [name for name in datasets if name not in _BUILT_IN] or list(datasets)
+            needing = [name for name in datasets if name != _BUILT_IN] or list(datasets)
             if len(needing) > 1:
                 raise InputError(f"--data {text} fits several datasets: write {needing[0]}=FOLDER, ...")
             name, place = needing[0], text
-        if not Path(place).is_dir() and place not in _BUILT_IN.values():
+        if not Path(place).is_dir() and place != _BUILT_IN:
             raise InputError(f"--data {text}: there is no folder {place}; datasets of the results are {datasets}")
         folders[name] = place
     return folders
-
-
-def _template():  # type: ignore[no-untyped-def]
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("page.html.j2"))
-
-
-def _text(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")

@@ -14,33 +14,46 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from ....data.reading import file_name
+from ....evaluation import collect
 from ....supervoxels.preview import preview
 from ....workflow import bundle_workflow
 from ...case_picture import draw_overlay
+from ..results import Result
 
 # Another device or number of threads rounds differently; other weights or scans differ by more.
 TOLERANCE = 0.01
 _SLICES, _PREVIEW_SLICES = 2, 4
 
 
-@dataclass(frozen=True)
+@dataclass
 class Picture:
-    """One case and organ to draw: Dice as recorded, from 0 to 1, and the PNG to write."""
+    """A case and organ of a run, or, without a case, the supervoxels of its first training scan.
 
-    protocol: str
-    case: str
-    organ: str
-    dice: float
+    Attributes:
+        result: of the run.
+        path: PNG to write.
+        rank: best, median, worst or only.
+        protocol: such as ``ep1``.
+        case: name of the scan.
+        organ: its name.
+        dice: as recorded, from 0 to 1.
+        uri: of the picture that was drawn.
+        reason: why there is none.
+    """
+
+    result: Result
     path: Path
+    rank: str = ""
+    protocol: str = ""
+    case: str = ""
+    organ: str = ""
+    dice: float = 0.0
+    uri: str = ""
+    reason: str = ""
 
 
 def draw_run(
-    bundle: Path,
-    configs: Sequence[str],
-    settings: dict[str, Any],
-    pictures: Sequence[Picture],
-    supervoxels: Path | None,
-    log: Path,
+    bundle: Path, configs: Sequence[str], settings: dict[str, Any], pictures: Sequence[Picture], log: Path
 ) -> dict[Path, str]:
     """Draw pictures of one run; call it in a process of its own, since bundles share the name ``scripts``.
 
@@ -48,8 +61,7 @@ def draw_run(
         bundle: folder of the bundle.
         configs: of the training, without ``evaluate``.
         settings: ids and values, as the run was evaluated with.
-        pictures: what to segment and draw.
-        supervoxels: PNG of the first training scan's supervoxels to write; None: not wanted.
+        pictures: what to draw.
         log: file for what the bundle prints.
 
     Returns:
@@ -60,20 +72,22 @@ def draw_run(
         for output in (1, 2):  # for good: the process ends with this call
             os.dup2(stream.fileno(), output)
     parser = bundle_workflow(bundle, [*configs, "evaluate"], **settings, distances=False).parser
-    reasons = _draw_supervoxels(parser, supervoxels) if supervoxels is not None else {}
-    return reasons | (_draw_cases(parser, pictures) if pictures else {})
+    reasons = {one.path: _draw_supervoxels(parser, one.path) for one in pictures if not one.case}
+    cases = [picture for picture in pictures if picture.case]
+    return {path: why for path, why in (reasons | (_draw_cases(parser, cases) if cases else {})).items() if why}
 
 
-def _draw_supervoxels(parser: ConfigParser, path: Path) -> dict[Path, str]:
+def _draw_supervoxels(parser: ConfigParser, path: Path) -> str:
+    """Draw the supervoxels of the first training scan, or say why there are none."""
     if parser.get_parsed_content("train#dataset#labelled"):
-        return {path: "it is trained on annotated organs, not on supervoxels"}
+        return "it is trained on annotated organs, not on supervoxels"
     dataset = parser.get_parsed_content("train#dataset")
     if not len(dataset):
-        return {path: "no scan is left for training"}
+        return "no scan is left for training"
     item = dataset[0]
     image, labels = (MetaTensor(item[key], affine=item["affine"]) for key in ("image", "supervoxels"))
     preview(image, labels, path, parser.get("supervoxel_min_size", 0), _PREVIEW_SLICES)
-    return {}
+    return ""
 
 
 def _draw_cases(parser: ConfigParser, pictures: Sequence[Picture]) -> dict[Path, str]:
@@ -98,11 +112,8 @@ def _draw_cases(parser: ConfigParser, pictures: Sequence[Picture]) -> dict[Path,
                         reasons[picture.path] = _draw(item, index, picture, row["dice"])
 
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, draw)  # behind that of the cases
-    for protocol in dict.fromkeys(picture.protocol for picture in pictures):
-        inferer.use_protocol(protocol)
-        cases.protocol = protocol
-        evaluator.run()
-    return {path: reason for path, reason in reasons.items() if reason}
+    collect(evaluator, inferer, cases, list(dict.fromkeys(picture.protocol for picture in pictures)))
+    return reasons
 
 
 def _draw(item: dict[str, MetaTensor], index: int, picture: Picture, dice: float) -> str:

@@ -1,188 +1,140 @@
-"""Parts of the page: charts, pictures, and tables of trainings, cases and runs."""
+"""Parts of the page: charts, and tables of cases and runs; a part is a title and what stands below it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import fmean
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from ..comparison import dataset_name, label, places
+from ..comparison import NONE, Place, dataset_name, label
 from ..published import method_name
 from ..results import Result
 from ..runs import Run
 from ..table import Table
-from .charts import Box, Curve, box_plot, curves
-from .gallery import Gallery, choose_cases, supervoxel_picture
+from .charts import box_plot, curves
+from .run_pictures import Picture
 
-_UNKNOWN, _UNDEFINED = "unknown", "–"
+_UNKNOWN, _NOT_RECORDED = "unknown", "none recorded"
 _FIXED = ("protocol", "case", "organ", "dice")
 _COLUMNS = {"hd95_mm": "HD95, mm", "assd_mm": "ASSD, mm"}
-_TRAINING = ["run", "seed", "last iteration", "last loss", "learned threshold", "training time"]
 
 
-class Figure(NamedTuple):
-    """A picture as data URI, with its caption and its description."""
-
-    uri: str
-    caption: str
-    description: str
+def entry_title(run: Run) -> str:
+    """Name an entry beyond its place in a table."""
+    return f"{label(run)}, {dataset_name(run.dataset)}, setting {run.setting}"
 
 
-@dataclass
-class Part:
-    """A heading and what stands below it: charts as (title, SVG), figures, tables."""
-
-    title: str
-    charts: list[tuple[str, str]] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-
-
-def overview(results: Sequence[Result]) -> Part:
+def overview(shown: Sequence[Place]) -> dict[str, str]:
     """Open the page: one sentence and one chart, of the table that rests on the most runs."""
-    place, summaries = max(
-        ((place, place.summaries) for place in places(results)),
-        key=lambda found: sum(len(summary.runs) for summary in found[1]),
-    )
-    boxes = [Box(method_name(summary.run), list(summary.runs.values())) for summary in summaries]
-    means = [(fmean(box.values), box.label) for box in boxes if box.values]
-    sentence = "No run is complete yet"
-    if means:
-        sentence = "{1} has the highest mean Dice, {0:.1f} %".format(*max(means))
+    place = max(shown, key=lambda place: sum(len(summary.runs) for summary in place.summaries))
+    names = [method_name(summary.run) for summary in place.summaries]
+    boxes = [(name, list(summary.runs.values())) for name, summary in zip(names, place.summaries, strict=True)]
+    means = [(one.over_runs.mean, name) for name, one in zip(names, place.summaries, strict=True) if one.over_runs]
+    sentence = "{1} has the highest mean Dice, {0:.1f} %".format(*max(means)) if means else "No run is complete yet"
     chart = box_plot(boxes, f"{place.title}: mean Dice of each run, by method")
-    return Part(f"{sentence}: {place.title}.", [("Mean Dice of each run", chart)])
+    return {"sentence": f"{sentence}: {place.title}.", "chart": chart}
 
 
-def box_plots(results: Sequence[Result]) -> list[Part]:
+def box_plots(shown: Sequence[Place]) -> list[dict[str, Any]]:
     """Chart Dice per case: one part for each table, in it one chart per organ."""
     parts = []
-    for place in places(results):
-        part = Part(place.title)
-        rows = [
-            (method_name(entry[0].run), [row for _, row in _scored_rows(entry) if row["protocol"] == place.protocol])
-            for entry in place.entries
-        ]
-        for organ in dict.fromkeys(row["organ"] for _, here in rows for row in here):
-            boxes = [_box(name, here, organ) for name, here in rows if here]
-            description = f"{place.title}, {organ}: Dice per case; all values are in the tables of cases"
-            part.charts.append((organ, box_plot(boxes, description)))
-        parts.append(part)
+    for place in shown:
+        values: dict[str, list[list[float | None]]] = {}
+        for number, summary in enumerate(place.summaries):
+            for row in (row for result in summary.results for row in result.cases):
+                if row["protocol"] == place.protocol:
+                    boxes = values.setdefault(row["organ"], [[] for _ in place.summaries])
+                    boxes[number].append(None if row["dice"] is None else 100 * row["dice"])
+        names = [method_name(summary.run) for summary in place.summaries]
+        charts = {
+            organ: box_plot(
+                list(zip(names, boxes, strict=True)),
+                f"{place.title}, {organ}: Dice per case; all values are in the tables of cases",
+            )
+            for organ, boxes in values.items()
+        }
+        parts.append({"title": place.title, "charts": charts})
     return parts
 
 
-def overlays(
-    entries: Sequence[Sequence[Result]], results_dir: Path, gallery: Gallery
-) -> tuple[list[Part], dict[str, list[str]]]:
-    """Show the best, median and worst case per protocol and organ; also say why, for those that are not shown."""
-    parts: list[Part] = []
-    missing: dict[str, list[str]] = {}
-    for entry in _trained(entries):
-        part = Part(_entry_title(entry[0].run))
-        for choice in choose_cases(entry, results_dir):
-            picture = choice.picture
-            what = f"{picture.protocol.upper()}, {picture.organ}, {choice.rank}"
-            place = f"{picture.case}, {_short_name(choice.result.run)}"
-            uri = gallery.images.get(picture.path)
-            if uri is None:
-                missing.setdefault(gallery.reasons[picture.path], []).append(f"{part.title}: {what} ({place})")
-                continue
-            caption = f"{what}: Dice {100 * picture.dice:.1f}. {place}"
-            seen = f"Slices of {picture.case}, above the scan, below the predicted {picture.organ} in colour"
-            part.figures.append(Figure(uri, caption, f"{seen} and the reference outlined in white"))
-        parts += [part] if part.figures else []
-    return parts, missing
-
-
-def supervoxels(
-    entries: Sequence[Sequence[Result]], results_dir: Path, gallery: Gallery
-) -> tuple[list[Figure], dict[str, list[str]]]:
-    """Show one training scan's supervoxels for each way of making them; also say why, for those not shown."""
+def supervoxels(pictures: Sequence[Picture]) -> dict[str, list[str]]:
+    """Gather the entries that share a picture of supervoxels, under its URI."""
     users: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
-    for entry in _trained(entries):
-        path, title = supervoxel_picture(entry, results_dir), _entry_title(entry[0].run)
-        uri = gallery.images.get(path)
-        if uri is not None:
-            users.setdefault(uri, []).append(title)
-        else:
-            missing.setdefault(gallery.reasons[path], []).append(title)
-    seen = "Four slices of a training scan under its supervoxels in colours, and a histogram of their sizes"
-    return [Figure(uri, "; ".join(names), seen) for uri, names in users.items()], missing
+    for picture in pictures:
+        if picture.uri and not picture.case:
+            users.setdefault(picture.uri, []).append(entry_title(picture.result.run))
+    return users
 
 
-def training(entries: Sequence[Sequence[Result]]) -> list[Part]:
-    """Chart the loss of each run and list last loss, learned threshold and time; untrained networks have none."""
-    parts = []
-    for entry in _trained(entries):
-        run = entry[0].run
-        part = Part(_entry_title(run))
-        lines = [
-            Curve(_short_name(result.run), result.training["iteration"], result.training["loss"])
-            for result in entry
-            if result.training.get("loss")
-        ]
-        if lines:
-            part.charts.append(("Loss", curves(lines, f"Training loss of {part.title}")))
-        part.tables.append(Table(f"Runs of {part.title}", _TRAINING, [_training_row(result) for result in entry]))
-        parts.append(part)
-    return parts
+def missing(pictures: Sequence[Picture], of_cases: bool) -> dict[str, list[str]]:
+    """Name the pictures that are not there, under the reason: those of cases, or those of supervoxels."""
+    names: dict[str, list[str]] = {}
+    for picture in pictures:
+        if picture.reason and bool(picture.case) == of_cases:
+            run, what = picture.result.run, f"{picture.protocol.upper()}, {picture.organ}, {picture.rank}"
+            which = f": {what} ({picture.case}, {run.place})" if of_cases else ""
+            names.setdefault(picture.reason, []).append(entry_title(run) + which)
+    return names
+
+
+def training(entries: Sequence[Sequence[Result]]) -> list[tuple[str, str]]:
+    """Chart the loss of each run, entry by entry; empty where none is recorded."""
+    charts = []
+    for entry in entries:
+        title = entry_title(entry[0].run)
+        curve = [(one.run.place, one.training["iteration"], one.training["loss"]) for one in entry if _losses(one)]
+        charts.append((title, curves(curve, f"Training loss of {title}") if curve else ""))
+    return charts
 
 
 def cases(entries: Sequence[Sequence[Result]]) -> list[Table]:
     """List every case of an entry; distances in mm where they were measured."""
     tables = []
     for entry in entries:
-        extra = list(dict.fromkeys(key for _, row in _scored_rows(entry) for key in row if key not in _FIXED))
+        extra = list(dict.fromkeys(key for result in entry for row in result.cases for key in row if key not in _FIXED))
         rows = [
             [
-                *(_short_name(result.run), row["protocol"].upper(), str(row["case"]), str(row["organ"])),
-                _UNDEFINED if row["dice"] is None else f"{100 * row['dice']:.2f}",
+                *(result.run.place, row["protocol"].upper(), str(row["case"]), str(row["organ"])),
+                _number(None if row["dice"] is None else 100.0 * row["dice"]),
                 *(_number(row.get(key)) for key in extra),
             ]
-            for result, row in _scored_rows(entry)
+            for result in entry
+            for row in result.cases
         ]
         header = ["run", "protocol", "case", "organ", "Dice, %", *(_COLUMNS.get(key, key) for key in extra)]
-        tables.append(Table(_entry_title(entry[0].run), header, rows))
+        tables.append(Table(entry_title(entry[0].run), header, rows))
     return tables
 
 
-def manifest(results: Sequence[Result]) -> Table:
-    """List what each run was made with and what it cost."""
+def runs(results: Sequence[Result]) -> Table:
+    """List what each run learned, what it was made with and what it cost."""
     keys = list(dict.fromkeys(key for result in results for key in result.manifest if key != "versions"))
     rows = []
     for result in results:
-        run, packages = result.run, result.manifest.get("versions") or {}
-        overrides = ", ".join(f"{name}={json.dumps(value)}" for name, value in run.overrides.items())
-        versions = ", ".join(f"{package} {version}" for package, version in packages.items())
-        values = [_shown_value(key, result.manifest.get(key)) for key in keys]
+        run, packages, losses = result.run, result.manifest.get("versions") or {}, _losses(result)
+        threshold = result.training.get("threshold")
         rows.append(
-            [run.name, str(run.seed), ", ".join(run.configs), overrides or "none", *values, versions or _UNKNOWN]
+            [
+                *(run.name, str(run.seed), ", ".join(run.configs)),
+                ", ".join(f"{name}={json.dumps(value)}" for name, value in run.overrides.items()) or "none",
+                str(result.training["iteration"][-1]) if losses else _NOT_RECORDED,
+                f"{losses[-1]:.4f}" if losses else _NOT_RECORDED,
+                _NOT_RECORDED if threshold is None else f"{threshold:.3f}",
+                *(_manifest_value(key, result.manifest.get(key)) for key in keys),
+                ", ".join(f"{package} {version}" for package, version in packages.items()) or _UNKNOWN,
+            ]
         )
-    titles = [key.replace("_seconds", " time").replace("_", " ") for key in keys]
-    return Table("Runs", ["run", "seed", "configurations", "overrides", *titles, "versions"], rows)
+    header = ["run", "seed", "configurations", "overrides", "last iteration", "last loss", "learned threshold"]
+    return Table(
+        "Runs", [*header, *(key.replace("_seconds", " time").replace("_", " ") for key in keys), "versions"], rows
+    )
 
 
-def _entry_title(run: Run) -> str:
-    """Name an entry beyond its place in a table."""
-    return f"{label(run)}, {dataset_name(run.dataset)}, setting {run.setting}"
+def _losses(result: Result) -> list[float]:
+    return result.training.get("loss") or []
 
 
-def _short_name(run: Run) -> str:
-    """Name a run within its entry."""
-    return f"{run.group + ' ' if run.group else ''}f{run.fold}-r{run.repeat}"
-
-
-def _scored_rows(entry: Sequence[Result]) -> Iterator[tuple[Result, dict[str, Any]]]:
-    """Go through the cases of all runs of an entry."""
-    for result in entry:
-        for row in result.cases:
-            yield result, row
-
-
-def _shown_value(key: str, value: Any) -> str:
+def _manifest_value(key: str, value: Any) -> str:
     """Write a value of a manifest; seconds as minutes where there are many."""
     if value is None:
         return _UNKNOWN
@@ -192,27 +144,4 @@ def _shown_value(key: str, value: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    return _UNDEFINED if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _trained(entries: Sequence[Sequence[Result]]) -> list[Sequence[Result]]:
-    return [entry for entry in entries if not entry[0].run.untrained]
-
-
-def _training_row(result: Result) -> list[str]:
-    losses, steps = result.training.get("loss") or [], result.training.get("iteration") or []
-    threshold = result.training.get("threshold")
-    return [
-        _short_name(result.run),
-        str(result.run.seed),
-        str(steps[-1]) if steps else "none recorded",
-        f"{losses[-1]:.4f}" if losses else "none recorded",
-        "none recorded" if threshold is None else f"{threshold:.3f}",
-        _shown_value("train_seconds", result.manifest.get("train_seconds")),
-    ]
-
-
-def _box(name: str, cases: Sequence[dict[str, Any]], organ: str) -> Box:
-    dice = [row["dice"] for row in cases if row["organ"] == organ]
-    known = [100 * value for value in dice if value is not None]
-    return Box(name, known, len(dice) - len(known))
+    return NONE if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
