@@ -11,16 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from .background import abandon
-
 PATIENCE = 10.0  # seconds in which a second signal is the same request: a terminal and a parent both send one
 MERCY = 60.0  # seconds that a process gets to save its state
 
+# Told when the process ends at once; each says whether it was still at work.
+abandoned: list[Callable[[], bool]] = []
 _running: set[subprocess.Popen[Any]] = set()
 _last_request = -PATIENCE
 _held: list[int] | None = None
@@ -115,7 +115,7 @@ def leave(status: int) -> None:
 
     What it is writing is a draft, which the next writer removes. Where it is idle nothing happens.
     """
-    if abandon():
+    if any(abandon() for abandon in abandoned):
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -5,10 +5,10 @@ import os
 import pytest
 from matplotlib.figure import Figure
 
-from common.answers import name_answers, names_apart
 from common.errors import InputError
-from common.pictures import save_figure
-from common.records import check_output, mark_of
+from common.results.answers import name_answers, names_apart
+from common.results.marks import check_output, mark_of
+from common.results.pictures import save_figure
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from common.checkpoints import load_weights, read_checkpoint, read_weights
 from common.errors import InputError
-from common.files import write_state
+from common.files.checkpoints import load_weights, read_checkpoint, read_weights
+from common.files.writing import write_state
 
 
 @pytest.fixture

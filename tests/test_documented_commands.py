@@ -16,9 +16,9 @@ import torch
 import yaml
 from typer.main import get_command
 
+from common.configuration.workflow import bundle_folder, check_configuration
 from common.tools.cli import app
 from common.tools.cli.options import read_overrides, split_names
-from common.workflow import bundle_folder, check_configuration
 from tests.conftest import forget_scripts
 
 ROOT = Path(__file__).parents[1]

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from common.background import in_background
 from common.errors import DEBUG, InputError, guard
+from common.speed.background import in_background
+from common.speed.workers import in_workers
 from common.stopping import Terminated, end_processes, run_process, stoppable
 from common.tools import cli
-from common.workers import in_workers
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[1] / "bundles"
@@ -89,7 +89,7 @@ def test_a_signal_ends_a_step_with_one_line(number, status, name, capsys):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_nobody_waits_for_the_background_and_a_second_signal_is_no_traceback(number, status, tmp_path):
     code = (
-        "import signal, sys, time; from common.background import in_background; from common.errors import guard\n"
+        "import signal, sys, time; from common.speed.background import in_background; from common.errors import guard\n"
         "def work():\n"
         "    futures = [in_background(time.sleep, 30) for _ in range(2)]; print('ready', flush=True); time.sleep(30)\n"
         "guard(work)"

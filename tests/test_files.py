@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from common.errors import InputError, one_line
-from common.exchange import put_back
-from common.files import WriteError, whole_file, whole_folder, write_bytes, write_json, write_state, write_text
+from common.files.exchange import put_back
+from common.files.writing import WriteError, whole_file, whole_folder, write_bytes, write_json, write_state, write_text
 
 OLD, NEW = b"old" * 50_000, b"new" * 100_000
 
@@ -75,7 +75,7 @@ def test_a_damaged_state_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_library_that_hides_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.files._is_full", lambda folder: True)
+    monkeypatch.setattr("common.files.writing._is_full", lambda folder: True)
     with pytest.raises(WriteError) as error, whole_file(tmp_path / "a") as draft:
         draft.write_bytes(b"1")
         raise RuntimeError("PytorchStreamWriter failed writing file data/2")
@@ -101,7 +101,7 @@ def test_a_folder_in_a_files_way_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("exchange", [True, False])
 def test_a_folder_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
     if not exchange:
-        monkeypatch.setattr("common.exchange._exchange", lambda source, target: False)
+        monkeypatch.setattr("common.files.exchange._exchange", lambda source, target: False)
     path = tmp_path / "bundle"
     for number in (1, 2):
         with whole_folder(path) as draft:
@@ -164,7 +164,7 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path, writer: object) -> Non
 def test_a_kill_between_two_renames_loses_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
-    monkeypatch.setattr("common.exchange._exchange", lambda source, target: False)
+    monkeypatch.setattr("common.files.exchange._exchange", lambda source, target: False)
     path = tmp_path / "dataset"
     with whole_folder(path) as draft:
         (draft / "old").touch()

@@ -8,7 +8,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from common.errors import InputError
-from common.handlers import BackgroundPostprocessing, BestWeights, WeightsLoader, WeightsSaver
+from common.handlers.postprocessing import BackgroundPostprocessing
+from common.handlers.weights import BestWeights, WeightsLoader, WeightsSaver
 
 
 def test_weights_are_written_when_the_training_came_to_its_end_and_only_then(tmp_path):

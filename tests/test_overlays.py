@@ -7,11 +7,11 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 
-from common.configurations import ABLATIONS, all_configs, find_config
+from common.configuration.files import ABLATIONS, all_configs, find_config
+from common.configuration.overlays import AXES, check_overlays, in_order
+from common.configuration.settings import check_settings
+from common.configuration.workflow import check_configuration, merged_config
 from common.errors import InputError
-from common.overlays import AXES, check_overlays, in_order
-from common.settings import check_settings
-from common.workflow import check_configuration, merged_config
 
 ROOT = Path(__file__).parents[1]
 NAMES = [path.name for path in sorted((ROOT / "bundles").iterdir()) if (path / "configs").is_dir()]

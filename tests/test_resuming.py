@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 
 from common.errors import InputError
-from common.identity import differences, settings_of
+from common.handlers.identity import differences, settings_of
 from tests.durability import count_moments, kill_at_moment, mounted_disk
 
 
@@ -188,7 +188,7 @@ def test_a_finished_training_is_begun_anew_and_its_weights_are_kept(tmp_path):
 
 def test_in_a_server_a_training_always_begins(tmp_path, monkeypatch):
     stop_at(Training(tmp_path), 15)
-    monkeypatch.setattr("common.resuming.in_server", lambda: True)
+    monkeypatch.setattr("common.handlers.resuming.in_server", lambda: True)
     assert len(Training(tmp_path).run().losses) == 20
 
 
@@ -226,7 +226,7 @@ def test_a_signal_ends_the_training_with_a_checkpoint(tmp_path, number, moment):
 
 
 def test_a_second_signal_later_does_not_wait(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.interrupts.PATIENCE", 0.0)
+    monkeypatch.setattr("common.handlers.interrupts.PATIENCE", 0.0)
     training = Training(tmp_path)
 
     def interrupt():

@@ -10,12 +10,12 @@ import yaml
 from monai.bundle import ConfigParser, run
 from typer.testing import CliRunner
 
-from common.allowed import ALLOWED
-from common.configurations import SHARED
+from common.configuration.allowed import ALLOWED
+from common.configuration.files import SHARED
+from common.configuration.settings import check_settings
+from common.configuration.workflow import bundle_workflow, check_configuration
 from common.errors import InputError
-from common.settings import check_settings
 from common.tools.cli import app
-from common.workflow import bundle_workflow, check_configuration
 from tests.bundles.config_rules import PLUMBING, parse, walk
 
 ROOT = Path(__file__).parents[1] / "bundles"

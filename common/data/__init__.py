@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..hashing import hash_files
-from .ahead import ReadAheadDataset
+from ..files.hashing import hash_files
 from .cache import VolumeCache, intensity_statistics
 from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
 from .folds import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split, training_items
@@ -13,7 +12,6 @@ from .queries import query_items, support_files
 
 __all__ = [
     "Fold",
-    "ReadAheadDataset",
     "StudyDataset",
     "VolumeCache",
     "cache_folder",

@@ -23,11 +23,11 @@ from monai.transforms import Compose, Transform
 from monai.transforms.traits import RandomizableTrait
 from tqdm import tqdm
 
-from ..checkpoints import read_checkpoint
 from ..errors import InputError, one_line, root_cause, user_mistake
-from ..files import write_bytes
-from ..hashing import hash_files
-from ..workers import in_workers
+from ..files.checkpoints import read_checkpoint
+from ..files.hashing import hash_files
+from ..files.writing import write_bytes
+from ..speed.workers import in_workers
 
 logger = logging.getLogger(__name__)
 

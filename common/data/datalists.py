@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import InputError
-from ..literals import as_named
 from .description import channel_names, label_values, read_description
 from .layouts import choose_channel, find_subjects
+from .literals import as_named
 from .monai_label import server as monai_label
 from .phantom import make_phantom
 from .reading import scan_shape

@@ -11,7 +11,7 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from ..files import whole_folder
+from ..files.writing import whole_folder
 from .synthetic.abdomen import LABELS, draw_subject
 
 VERSION = 1

@@ -18,9 +18,9 @@ from monai.data.utils import affine_to_spacing
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
-from ..exchange import put_in_place
-from ..files import whole_folder
-from ..hashing import hash_files
+from ..files.exchange import put_in_place
+from ..files.hashing import hash_files
+from ..files.writing import whole_folder
 
 logger = logging.getLogger(__name__)
 

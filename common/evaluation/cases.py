@@ -14,7 +14,7 @@ from monai.metrics import compute_average_surface_distance, compute_dice, comput
 from torch import Tensor
 
 from ..data.reading import file_name
-from ..files import whole_file, write_json
+from ..files.writing import whole_file, write_json
 from ..inferers import FewShotInferer, FewShotVolumeInferer
 from .averages import dice_table
 

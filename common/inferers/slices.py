@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
+from ..speed.encoding import Encoding
 from .canvas import common_size, place, take_out
-from .encoding import Encoding
 from .support import Support, plain, probabilities, query_extents, read_support, report_unseen
 
 

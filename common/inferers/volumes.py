@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
-from .encoding import Encoding
+from ..speed.encoding import Encoding
 from .support import Support, plain, probabilities, query_extents, read_support, report_unseen
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from ..calling import running_bundle
-from ..checkpoints import SHIPPED, load_weights, read_weights
 from ..errors import InputError
-from ..hashing import hash_files
+from ..files.checkpoints import SHIPPED, load_weights, read_weights
+from ..files.hashing import hash_files
 from .segmenter import FewShotSegmenter
 
 logger = logging.getLogger(__name__)

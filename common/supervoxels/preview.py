@@ -15,7 +15,7 @@ from skimage.segmentation import find_boundaries
 
 from ..data.reading import file_name
 from ..errors import InputError
-from ..pictures import radiological, save_figure
+from ..results.pictures import radiological, save_figure
 
 _COLUMNS = 4
 _ALPHA = 0.25  # weight of colour against intensity

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation
 
 from ..data.reading import read_label, read_scan
-from ..pictures import COLOURS, save_figure
+from ..results.pictures import COLOURS, save_figure
 
 
 def draw_overlay(

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import SHIPPED
+from ..configuration.workflow import bundle_workflow, label_free_overlays
 from ..data import label_names, load_datalist, split
+from ..data.literals import literal
 from ..errors import guard
 from ..evaluation import dice_table
-from ..literals import literal
-from ..workflow import bundle_workflow, label_free_overlays
+from ..files.checkpoints import SHIPPED
 from .case_picture import draw_overlay
 
 

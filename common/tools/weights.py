@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import SHIPPED, read_checkpoint
+from ..configuration.workflow import bundle_folder, bundle_workflow, label_free_overlays
+from ..data.literals import literal
 from ..errors import guard
-from ..files import write_state, write_text
-from ..hashing import hash_files
-from ..literals import literal
-from ..workflow import bundle_folder, bundle_workflow, label_free_overlays
+from ..files.checkpoints import SHIPPED, read_checkpoint
+from ..files.hashing import hash_files
+from ..files.writing import write_state, write_text
 from .crossval.published import read_about
 
 

@@ -54,7 +54,7 @@ class SavePreviewd(MapTransform):
     def _write(self, data: Mapping[Hashable, Any], image: MetaTensor, label: MetaTensor) -> None:
         from matplotlib.figure import Figure
 
-        from ..pictures import COLOURS, radiological, save_figure
+        from ..results.pictures import COLOURS, radiological, save_figure
 
         orient = Orientation(axcodes="".join(aff2axcodes(image.affine.numpy())), labels=None)
         scan, answer = orient(read_scan(file_name(image))), orient(label)

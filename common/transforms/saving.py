@@ -15,8 +15,8 @@ from monai.transforms import MapTransform
 
 from ..data.reading import extension, file_name, nifti_header
 from ..errors import InputError, in_server
-from ..files import write_bytes
-from ..records import voxels_mark
+from ..files.writing import write_bytes
+from ..results.marks import voxels_mark
 
 _NIFTI = (".nii", ".nii.gz")
 

@@ -15,7 +15,7 @@ from monai.transforms import Compose, MapTransform
 from ..data.queries import support_files
 from ..data.reading import file_name
 from ..errors import InputError, one_line, user_mistake
-from ..hashing import hash_files
+from ..files.hashing import hash_files
 from .drawn import LOST
 from .preprocessing import ScanPreprocessing
 from .warnings import warn_if_unlike

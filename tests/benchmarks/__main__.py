@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.files import write_json
+from common.files.writing import write_json
 from common.tools.crossval.published import all_abouts
 from tests.benchmarks import floor
 from tests.benchmarks.measure import CUDA

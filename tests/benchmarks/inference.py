@@ -12,9 +12,9 @@ from monai.metrics import compute_dice
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.inferers.encoding import Encoding
+from common.configuration.workflow import bundle_workflow
 from common.inferers.support import probabilities, read_support
-from common.workflow import bundle_workflow
+from common.speed.encoding import Encoding
 from tests.benchmarks.data import query_with_support
 from tests.benchmarks.measure import CUDA, DEVICE, peak_bytes, take_turns
 

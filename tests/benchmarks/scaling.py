@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from common.configuration.workflow import bundle_workflow
 from common.episodes import EpisodeLoader
-from common.workflow import bundle_workflow
 from tests.benchmarks.data import query_with_support, smooth
 from tests.benchmarks.inference import settle
 from tests.benchmarks.measure import peak_bytes, seconds_of_episodes, status, take_turns

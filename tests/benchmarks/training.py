@@ -13,7 +13,7 @@ import torch
 from monai.engines import SupervisedTrainer
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.workflow import bundle_workflow, merged_config
+from common.configuration.workflow import bundle_workflow, merged_config
 from tests.benchmarks.measure import CUDA, peak_bytes, seconds_of_episodes, take_turns
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

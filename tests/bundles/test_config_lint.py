@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.configurations import SHARED, all_configs
-from common.workflow import config_file
+from common.configuration.files import SHARED, all_configs
+from common.configuration.workflow import config_file
 from tests.bundles.config_rules import (
     BUNDLE_ROOT,
     FILE_RULES,

@@ -8,9 +8,9 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
+from common.configuration.workflow import merged_config
 from common.inferers import FewShotInferer, FewShotVolumeInferer
 from common.networks import ConditionedSegmenter, ResNetEncoder
-from common.workflow import merged_config
 from tests.bundles.networks import BUNDLES, CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder, episode, network_module
 from tests.e2e.tiny import SMALL
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.workflow import merged_config
+from common.configuration.workflow import merged_config
 from tests.e2e.tiny import ABOUT
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

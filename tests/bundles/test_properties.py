@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.configurations import all_configs
-from common.workflow import bundle_workflow
+from common.configuration.files import all_configs
+from common.configuration.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_TRAINING, UNLABELLED
 
 pytestmark = pytest.mark.usefixtures("own_scripts")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.checkpoints import SHIPPED, bundle_weights, read_weights
+from common.files.checkpoints import SHIPPED, bundle_weights, read_weights
+from common.files.record import read_record
 from common.tools.weights import make_weights, store_half
-from common.training_record import read_record
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path.parents[1] for path in ROOT.glob(f"bundles/*/{SHIPPED}"))

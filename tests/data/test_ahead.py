@@ -6,9 +6,9 @@ import time
 import pytest
 from monai.data import DataLoader, Dataset
 
-from common.data import ReadAheadDataset
 from common.errors import InputError
-from common.handlers import BackgroundPostprocessing
+from common.handlers.postprocessing import BackgroundPostprocessing
+from common.speed.ahead import ReadAheadDataset
 
 
 def test_items_are_those_of_the_plain_dataset_in_any_order():

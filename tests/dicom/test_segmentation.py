@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from common.data.dicom.seg_writer import algorithm_of, write_segmentation
 from common.errors import InputError
-from common.records import check_output, mark_of
+from common.results.marks import check_output, mark_of
 from common.transforms import SaveDicomSegd
 from tests.dicom.writer import SHAPE, emptied, rotation, values, write_series
 
@@ -235,7 +235,7 @@ def test_missing_packages_are_named(run_python, bundle_root):
     program = f"""
 import sys
 sys.modules["highdicom"] = None
-from common.records import check_output, mark_of
+from common.results.marks import check_output, mark_of
 from common.transforms import SaveDicomSegd
 SaveDicomSegd("pred", {str(bundle_root("adnet"))!r})
 """

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common.workflow import bundle_workflow
+from common.configuration.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL
 
 

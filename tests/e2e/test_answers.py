@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from common.configuration.workflow import bundle_workflow
 from common.errors import guard
-from common.files import WriteError
+from common.files.writing import WriteError
 from common.transforms import saving
-from common.workflow import bundle_workflow
 from tests.e2e.tiny import AFFINE, SMALL, save, scan
 
 
@@ -97,7 +97,7 @@ def test_a_failing_scan_is_named_and_the_others_are_segmented(segment, tmp_path,
     message = refused(segment, bad[0], good[0], bad[1], good[1])
     assert "2 of 4 scans failed" in message
     assert names(tmp_path / "out") == ["a_seg.nii.gz", "b_seg.nii.gz"]
-    lines = [line for line in capsys.readouterr().out.splitlines() if "common.failures" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "common.handlers.failures" in line]
     assert [str(path) in line for path, line in zip(bad, lines, strict=True)] == [True, True]
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from common.configuration.workflow import bundle_workflow
 from common.errors import guard
 from common.networks import ResNetEncoder
-from common.workflow import bundle_workflow
 from tests.e2e.tiny import AFFINE, SMALL, SMALL_TRAINING, save, scan
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.workflow import config_file
+from common.configuration.workflow import config_file
 from tests.e2e.tiny import ABOUT, FLOORS, PROTOCOLS, SMALL, SMALL_TRAINING, TEST_ORGANS
 
 NAMES = {1: "liver", 4: "spleen"}

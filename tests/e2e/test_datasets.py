@@ -11,8 +11,8 @@ import yaml
 from monai.bundle import run
 from typer.testing import CliRunner
 
+from common.configuration.workflow import bundle_workflow
 from common.tools.cli import app
-from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL_TRAINING, save, scan
 
 

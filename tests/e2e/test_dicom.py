@@ -8,8 +8,8 @@ from monai.transforms import Compose
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless
 
+from common.configuration.workflow import bundle_workflow
 from common.errors import guard
-from common.workflow import bundle_workflow
 from tests.dicom.test_segmentation import read_back
 from tests.dicom.writer import write_series
 from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan

@@ -13,9 +13,9 @@ from fire import Fire
 from monai.bundle import run
 from typer.testing import CliRunner
 
-from common.literals import literal
+from common.configuration.workflow import bundle_workflow
+from common.data.literals import literal
 from common.tools.cli import app
-from common.workflow import bundle_workflow
 from tests.conftest import forget_scripts
 from tests.dicom.writer import values, write_series
 from tests.e2e.tiny import AFFINE, SMALL, save, scan

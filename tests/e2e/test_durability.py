@@ -10,11 +10,11 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
+from common.configuration.workflow import bundle_workflow
 from common.data.dicom.seg_writer import write_segmentation
 from common.errors import guard
-from common.files import WriteError, write_state
+from common.files.writing import WriteError, write_state
 from common.tools.packaging.package import package
-from common.workflow import bundle_workflow
 from tests.conftest import forget_scripts
 from tests.dicom.writer import SHAPE, values, write_series
 from tests.durability import count_moments, finish, kill_at_moment, kills_at_random

@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from common.workflow import bundle_workflow
+from common.configuration.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_TRAINING
 
 STEPS = 20

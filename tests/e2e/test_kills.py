@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from common.configuration.workflow import bundle_workflow
 from common.errors import InputError
 from common.tools.crossval import execution as crossval
 from common.tools.crossval.results import read_results
 from common.tools.crossval.runs import Study, list_runs
-from common.workflow import bundle_workflow
 from tests.durability import finish, kill_at_moment, kill_at_random
 from tests.e2e.tiny import SMALL_TRAINING
 

@@ -14,11 +14,11 @@ import yaml
 from monai.bundle import run
 from typer.testing import CliRunner
 
-from common.literals import literal
+from common.configuration.workflow import bundle_workflow
+from common.data.literals import literal
 from common.tools.cli import app
 from common.tools.crossval.execution import execute
 from common.tools.crossval.runs import Study, list_runs
-from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan
 
 # As file names and as folder names; the first is what a shell would run.

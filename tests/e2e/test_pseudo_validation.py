@@ -7,8 +7,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from common.pseudo_validation import PseudoLabelValidation
-from common.workflow import bundle_workflow, config_file
+from common.configuration.workflow import bundle_workflow, config_file
+from common.handlers.pseudo_validation import PseudoLabelValidation
 from tests.e2e.tiny import SMALL_TRAINING, save, scan
 
 pytestmark = pytest.mark.usefixtures("own_scripts")

@@ -10,9 +10,9 @@ from monai.metrics import compute_dice
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.ndimage import map_coordinates
 
+from common.configuration.workflow import bundle_workflow
 from common.data import make_phantom
 from common.errors import guard
-from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, save, scan
 
 DISTANCES = (7.7, 3.0, 1.5, 1.0)  # mm between slices

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from common import trained
+from common.configuration import trained
+from common.configuration.workflow import bundle_workflow
 from common.errors import InputError, guard
-from common.training_record import read_record
-from common.workflow import bundle_workflow
+from common.files.record import read_record
 from tests.e2e.tiny import SMALL, TEST_ORGANS
 
 pytestmark = pytest.mark.usefixtures("own_scripts")
@@ -144,7 +144,10 @@ def test_weights_of_another_bundle_are_refused_by_its_name(model, segment):
     [
         (lambda record: record["settings"].update(spacing="$__import__('os').abort()"), "hold the expression"),
         (lambda record: record["components"]["prepare"].update(_target_="os.abort"), "does not have"),
-        (lambda record: record["components"]["prepare"].update(_target_="common.files.shutil.rmtree"), "does not have"),
+        (
+            lambda record: record["components"]["prepare"].update(_target_="common.files.writing.shutil.rmtree"),
+            "does not have",
+        ),
         (lambda record: record["components"]["prepare"].update(_mode_="debug"), "does not have"),
         (lambda record: record.pop("components"), "cannot be read"),
     ],

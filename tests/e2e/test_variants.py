@@ -4,8 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from common.configuration.workflow import config_file
 from common.data.phantom import make_phantom
-from common.workflow import config_file
 from tests.e2e.tiny import SMALL_3D, SMALL_TRAINING
 
 # Bundle, overlays of train.yaml, settings of their own; inference needs to be told of neither.

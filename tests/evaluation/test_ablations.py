@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from common.configuration.workflow import has_config
 from common.errors import InputError
 from common.tools.challenges import CHALLENGES
 from common.tools.cli import app
 from common.tools.crossval.differences import differences
 from common.tools.crossval.published import has_figures, is_paper_configuration, published
 from common.tools.crossval.runs import ablation_overlays, list_runs
-from common.workflow import has_config
 from tests.e2e.tiny import ABOUT
 
 ROOT = Path(__file__).parents[2]

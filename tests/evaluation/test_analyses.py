@@ -9,12 +9,12 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from common.configuration.workflow import bundle_workflow
 from common.errors import InputError
 from common.inferers import FewShotInferer
 from common.tools.crossval.analyses import analyse
 from common.tools.crossval.execution import execute
 from common.tools.crossval.runs import Study, list_runs
-from common.workflow import bundle_workflow
 from tests.bundles.networks import network_module
 from tests.e2e.tiny import SMALL_TRAINING
 

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from common.inferers import FewShotInferer, FewShotVolumeInferer, encoding
-from common.inferers.encoding import Encoding
+from common.inferers import FewShotInferer, FewShotVolumeInferer
 from common.networks import FewShotSegmenter, ResNetEncoder
+from common.speed import encoding
+from common.speed.encoding import Encoding
 from tests.bundles.networks import CANetEncoder, UNet3DEncoder
 
 IMAGES = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -16,11 +16,11 @@ import torch
 from monai.data import load_net_with_metadata
 from monai.inferers import sliding_window_inference
 
+from common.configuration.workflow import bundle_workflow
 from common.errors import InputError
+from common.files.record import attach_record
 from common.networks import load_network
 from common.tools.packaging.freeze import freeze
-from common.training_record import attach_record
-from common.workflow import bundle_workflow
 from tests.e2e.tiny import SMALL, SMALL_3D, save, scan
 from tests.test_project import refuse_imports
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
+from common.configuration.workflow import bundle_workflow
 from common.networks import load_network
 from common.tools.crossval.results import read_result
-from common.workflow import bundle_workflow
 from tests.bundles.networks import episode
 from tests.e2e.packaged import TRAINED_WITH
 from tests.e2e.tiny import SMALL, SMALL_3D, SMALL_TRAINING

@@ -16,9 +16,9 @@ import yaml
 
 import common
 from common.errors import InputError
+from common.files.record import read_record
 from common.tools.packaging.package import package as write_package
 from common.tools.packaging.package import package_all
-from common.training_record import read_record
 from tests.e2e.packaged import BUNDLES, TRAINED_WITH, copy_with_tiny_overlay
 from tests.e2e.packaged import package as run_package
 from tests.e2e.tiny import SMALL, SMALL_3D

@@ -10,8 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
+from common.configuration.workflow import bundle_folder, shipped_bundles
 from common.errors import InputError
-from common.workflow import bundle_folder, shipped_bundles
 from tests.e2e.tiny import SMALL, SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
-from common import pictures
+from common.results import pictures
 from common.transforms import SavePreviewd, ScanPreprocessing
 from common.transforms.summary import PrintSummaryd
 

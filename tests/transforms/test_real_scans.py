@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.transforms import Compose, LoadImage
 
-from common.workflow import bundle_workflow
+from common.configuration.workflow import bundle_workflow
 
 
 @pytest.mark.real_data

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from common.evaluation import CaseMetrics, collect, summarise
-from common.files import write_json
+from common.files.writing import write_json
 from common.inferers import FewShotInferer, FewShotVolumeInferer
 
 
@@ -63,7 +63,7 @@ def draw(files: Sequence[Path], output: Path, mark: str = "") -> Path:
     """
     from matplotlib.figure import Figure
 
-    from common.pictures import COLOURS, save_figure
+    from common.results.pictures import COLOURS, save_figure
 
     runs = [json.loads(path.read_text()) for path in files]
     protocols = list(dict.fromkeys(row["protocol"] for run in runs for row in run["rows"]))

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from common.evaluation import CaseMetrics, collect
-from common.files import write_json
+from common.files.writing import write_json
 from common.inferers import FewShotInferer
 from common.inferers.support import read_support
 
@@ -56,7 +56,7 @@ def draw(files: Sequence[Path], output: Path, mark: str = "") -> Path:
     """
     from matplotlib.figure import Figure
 
-    from common.pictures import COLOURS, save_figure
+    from common.results.pictures import COLOURS, save_figure
 
     runs = [json.loads(path.read_text()) for path in files]
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)

@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 
 from ... import PROGRAM, __version__
 from ...errors import InputError, one_line
-from ...files import write_bytes
+from ...files.writing import write_bytes
 from ..reading import read_label, to_grid
 from .headers import complete
 from .organs import find_organ

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...data.datalists import natural_key
 from ...errors import InputError
-from ...files import write_json
+from ...files.writing import write_json
 from .base import Challenge
 from .write import FOLDERS, Record, is_record
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...errors import InputError, one_line
-from ...hashing import hash_files
-from ...workers import in_workers
+from ...files.hashing import hash_files
+from ...speed.workers import in_workers
 from . import chaos, folder, mscmr, sabs, visceral
 from .base import Case, Volumes
 from .checks import problems, volumes_ml

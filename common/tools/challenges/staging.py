@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import InputError
-from ...exchange import put_back
-from ...files import whole_folder
-from ...locks import lock_path
+from ...files.exchange import put_back
+from ...files.locks import lock_path
+from ...files.writing import whole_folder
 from .write import FOLDERS
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from ...data.clipped import mark_clipped
-from ...files import whole_file, write_json
+from ...files.writing import whole_file, write_json
 from .base import Volumes
 
 Record = dict[str, Any]

@@ -43,7 +43,7 @@ def _machine() -> list[str]:
     import torch
 
     from ... import __version__
-    from ...precision import computes_in_bfloat16
+    from ...speed.precision import computes_in_bfloat16
 
     lines = [
         f"fewshot-bundles {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
@@ -116,8 +116,8 @@ class _Dataset:
 
 def _training(found: _Dataset, bundle: Path, config: list[str], data: str) -> list[str]:
     """Say what a training would do; that it cannot divide the scans is one more fault."""
+    from ...configuration.workflow import bundle_folder, check_configuration, merged_config
     from ...data import split, training_items
-    from ...workflow import bundle_folder, check_configuration, merged_config
     from .training import machine_overlays
 
     if not found.items:

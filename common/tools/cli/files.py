@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ...data.literals import split_paths
 from ...errors import InputError
-from ...literals import split_paths
 from .options import DEFAULT_BUNDLE, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, TrainsWith, split_names
 
 
@@ -42,7 +42,7 @@ def package_bundles(
     overwrite: Overwrite = False,
 ) -> None:
     """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
-    from ...workflow import bundle_folder, shipped_bundles
+    from ...configuration.workflow import bundle_folder, shipped_bundles
     from ..packaging.package import package_all
 
     folders = shipped_bundles() if every else [bundle_folder(bundle) for bundle in bundles or []]
@@ -87,7 +87,7 @@ def freeze_organ(
     overwrite: Overwrite = False,
 ) -> None:
     """Make one organ of one annotated scan a plain network, for servers: TorchScript, ONNX."""
-    from ...workflow import bundle_folder
+    from ...configuration.workflow import bundle_folder
     from ..packaging.freeze import freeze
 
     images, labels = (
@@ -107,10 +107,10 @@ def dicom_seg(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a label map as DICOM-SEG, with coded organs and references to its series."""
+    from ...configuration.workflow import bundle_folder
     from ...data.dicom.organs import parse_names
     from ...data.dicom.seg_writer import algorithm_of, write_segmentation
-    from ...records import check_output, mark_of
-    from ...workflow import bundle_folder
+    from ...results.marks import check_output, mark_of
 
     bundle = None if bundle is None else bundle_folder(bundle)
     mark = mark_of("dicom-seg", series, label, names, bundle)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...literals import literal
+from ...data.literals import literal
 from .options import (
     DEFAULT_BUNDLE,
     Bundle,
@@ -134,10 +134,10 @@ def preview(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a scan's supervoxels as the bundle would compute them, with a histogram of their sizes."""
+    from ...configuration.workflow import bundle_folder
     from ...errors import InputError
-    from ...records import check_output, mark_of
+    from ...results.marks import check_output, mark_of
     from ...supervoxels.preview import preview as draw
-    from ...workflow import bundle_folder
     from .quiet import workflow
 
     bundle = bundle_folder(bundle)
@@ -154,7 +154,7 @@ def preview(
 
 def where(bundle: Annotated[Path, typer.Argument(help="Name of a bundle.")] = DEFAULT_BUNDLE) -> None:
     """Print a bundle's folder, for python -m monai.bundle run."""
-    from ...workflow import bundle_folder
+    from ...configuration.workflow import bundle_folder
 
     print(bundle_folder(bundle))
 

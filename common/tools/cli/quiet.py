@@ -22,7 +22,7 @@ def workflow(*args: Any, **kwargs: Any) -> Any:
     """Build a bundle's workflow as ``bundle_workflow`` does; its log then keeps to our lines, if asked to."""
     from monai.bundle import workflows
 
-    from ...workflow import bundle_workflow
+    from ...configuration.workflow import bundle_workflow
 
     if _quiet:
         workflows.logger.setLevel(logging.WARNING)

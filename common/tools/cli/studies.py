@@ -119,9 +119,9 @@ def _crossval(
 ) -> None:
     import sys
 
-    from ...resuming import make_folder
-    from ...settings import check_value
-    from ...workflow import bundle_folder, check_configuration
+    from ...configuration.settings import check_value
+    from ...configuration.workflow import bundle_folder, check_configuration
+    from ...handlers.resuming import make_folder
     from ..crossval.engines import run_locally, run_on_ray, write_slurm
     from ..crossval.provenance import scans
     from ..crossval.runs import Study, ablation_overlays, list_runs

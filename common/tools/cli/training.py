@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ...data.literals import literal
 from ...errors import InputError
-from ...literals import literal
 from .options import (
     DEFAULT_BUNDLE,
     Bundle,
@@ -57,9 +57,9 @@ def train(
     """Train without labels on your own scans."""
     import yaml
 
-    from ...files import write_text
-    from ...resuming import FINAL, make_folder
-    from ...workflow import bundle_folder
+    from ...configuration.workflow import bundle_folder
+    from ...files.writing import write_text
+    from ...handlers.resuming import FINAL, make_folder
     from .quiet import workflow
 
     folder = bundle_folder(bundle)
@@ -111,7 +111,7 @@ def machine_overlays(device: str | None, bundle: Path) -> list[str]:
     """
     import torch
 
-    from ...checkpoints import SHIPPED
+    from ...files.checkpoints import SHIPPED
 
     if device != "cpu" and torch.cuda.is_available():
         return []

@@ -9,7 +9,7 @@ from types import ModuleType
 from tqdm import tqdm
 
 from ...errors import InputError
-from ...records import check_output, mark_of, relative
+from ...results.marks import check_output, mark_of, relative
 from .execution import evaluate_run
 from .published import all_abouts
 from .results import read_results

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...workflow import has_config, merged_config
+from ...configuration.workflow import has_config, merged_config
 from .published import scale_overlays
 from .runs import Run
 

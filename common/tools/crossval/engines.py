@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...errors import InputError
-from ...files import write_text
+from ...files.writing import write_text
 from ...stopping import MERCY, end_processes
 from .execution import execute
 from .runs import Run, Study

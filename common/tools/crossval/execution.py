@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...checkpoints import read_checkpoint, read_weights
+from ...configuration.workflow import config_file, merged_config
+from ...data.literals import literal
 from ...errors import InputError, one_line
-from ...files import write_json
-from ...hashing import hash_files
-from ...literals import literal
-from ...resuming import FINAL, checkpoints_in
+from ...files.checkpoints import read_checkpoint, read_weights
+from ...files.hashing import hash_files
+from ...files.writing import write_json
+from ...handlers.resuming import FINAL, checkpoints_in
 from ...stopping import run_process
-from ...workflow import config_file, merged_config
 from .provenance import KINDS, differing, provenance
 from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
 

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...configuration.workflow import config_file, merged_config
 from ...data import load_datalist
 from ...data.datalists import Item
-from ...hashing import hash_files
-from ...workflow import config_file, merged_config
+from ...files.hashing import hash_files
 from .runs import Run, Study
 
 # Under which name a manifest keeps each hash, and what it stands for.
 KINDS = {"data_sha256": "scans or label maps", "config_sha256": "content of its configurations", "code_sha256": "code"}
 _COMMON = Path(__file__).parents[2]
 # Parts of `common` that no score depends on.
-_ASIDE = {"tools", "dicom", "monai_label.py"}
+_ASIDE = {"tools", "dicom", "monai_label"}
 
 
 def provenance(study: Study, run: Run) -> dict[str, str]:

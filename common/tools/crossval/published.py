@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ...overlays import is_scale
-from ...workflow import shipped_bundles
+from ...configuration.overlays import is_scale
+from ...configuration.workflow import shipped_bundles
 from .runs import Run
 
 # Overrides that the papers' configuration needs: statistics of the training scans (CT).

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ...errors import InputError
-from ...files import write_text
+from ...files.writing import write_text
 from .comparison import comparison_tables, dataset_name, label, places
 from .differences import Difference, differences, episodes
 from .results import Result, by_entry, read_results

@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...configurations import ABLATIONS
+from ...configuration.files import ABLATIONS
+from ...configuration.workflow import merged_config
 from ...data import label_names, label_values, number_of_folds, organ_groups
 from ...data.datalists import natural_key
+from ...data.literals import literal
 from ...errors import InputError
-from ...literals import literal
-from ...workflow import merged_config
 
 STATISTICS_FILE = "statistics.json"
 # Published folds by dataset; others are cut into five.

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...configuration.workflow import shipped_bundles
 from ...errors import InputError
-from ...files import whole_folder
-from ...workflow import shipped_bundles
+from ...files.writing import whole_folder
 
 _TEMPLATE = Path(__file__).parent / "template"
 _NOT_FOR_MONAI_LABEL = "deepedit|deepgrow|detection"  # words in a name that change what it does

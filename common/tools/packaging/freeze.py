@@ -16,14 +16,14 @@ from monai.config import get_config_values
 from monai.data import MetaTensor, save_net_with_metadata
 from torch import Tensor, nn
 
+from ...configuration.trained import Trained
+from ...configuration.workflow import bundle_workflow
 from ...data.companions import organ_names
+from ...data.literals import literal, split_paths
 from ...errors import InputError
-from ...files import whole_file
-from ...literals import literal, split_paths
+from ...files.writing import whole_file
 from ...networks import ConditionedSegmenter, load_network
-from ...records import check_output, mark_of
-from ...trained import Trained
-from ...workflow import bundle_workflow
+from ...results.marks import check_output, mark_of
 
 
 def freeze(

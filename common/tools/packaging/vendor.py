@@ -6,8 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
-from ...checkpoints import SHIPPED
-from ...configurations import ABLATIONS, SHARED, all_configs
+from ...configuration.files import ABLATIONS, SHARED, all_configs
+from ...files.checkpoints import SHIPPED
 
 _LEFT_BEHIND = ("tools", "bundles")  # of common: what no bundle runs
 _ABOUT = "about.yaml"  # for the project's tables and tests

@@ -126,7 +126,9 @@ def test_killed_while_files_appear(case, pattern):
 
 def killed_before_the_exchange(command):
     def dying():
-        pytest.MonkeyPatch().setattr("common.files.put_in_place", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        pytest.MonkeyPatch().setattr(
+            "common.files.writing.put_in_place", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        )
         command()
 
     assert finish(dying) == -signal.SIGKILL

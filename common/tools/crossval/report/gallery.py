@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ....data.literals import literal
 from ....errors import one_line, user_mistake
-from ....literals import literal
 from ..results import Result
 from ..runs import Study, run_settings
 from .run_pictures import Picture, draw_run

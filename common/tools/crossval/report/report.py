@@ -7,8 +7,8 @@ from pathlib import Path
 
 from .... import __version__
 from ....errors import InputError
-from ....files import write_text
-from ....records import check_output, mark_of, relative
+from ....files.writing import write_text
+from ....results.marks import check_output, mark_of, relative
 from ..comparison import comparison_tables, dataset_name, places
 from ..results import by_entry, read_results
 from . import sections

@@ -13,10 +13,10 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
+from ....configuration.workflow import bundle_workflow
 from ....data.reading import file_name
 from ....evaluation import collect
 from ....supervoxels.preview import preview
-from ....workflow import bundle_workflow
 from ...case_picture import draw_overlay
 from ..results import Result
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-SHARED = Path(__file__).parent / "configs"
+SHARED = Path(__file__).parents[1] / "configs"
 ABLATIONS = "ablations"  # folder in configs, of overlays that change one thing each; not packaged
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .hashing import hash_files
+from ..files.hashing import hash_files
 
 # What may change from one run of a training to the next: where and how it computes, what is looked at meanwhile, and
 # what is named by its content or by values of its own.

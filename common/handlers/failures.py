@@ -1,28 +1,53 @@
-"""A scan that fails is named at once, the others are still segmented, and the program ends with status 1."""
+"""What goes wrong in an engine: a mistake is told in one line, and one scan's failure does not stop the others."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+import sys
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from ignite.engine import Engine, Events
 
-from .errors import InputError, one_line, user_mistake
-from .files import WriteError
+from ..errors import InputError, one_line, user_mistake
+from ..files.writing import WriteError
+from ..speed.ahead import FAILURE
 
 if TYPE_CHECKING:
     from monai.engines import SupervisedEvaluator
 
 logger = logging.getLogger(__name__)
-FAILURE = "failure"  # key of an item that could not be prepared: the one line
+
+
+class MistakesPass:
+    """Let a person's mistake, or Ctrl-C, pass an engine without what the engine and ``StatsHandler`` log of it.
+
+    Goes before ``StatsHandler``: of the handlers of an error the first that raises is the last to be called.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Add to a trainer or evaluator."""
+        engine.logger.addFilter(_tells_more_than_the_error)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._pass)
+
+    def _pass(self, error: BaseException) -> None:
+        if _will_be_told(error):
+            raise error
+
+
+def _tells_more_than_the_error(record: logging.LogRecord) -> bool:
+    return not (_will_be_told(sys.exc_info()[1]) and "terminating due to exception" in record.getMessage())
+
+
+def _will_be_told(error: BaseException | None) -> bool:
+    return isinstance(error, KeyboardInterrupt | SystemExit) or user_mistake(error) is not None
 
 
 class ScanFailures:
     """Collect the failures of single scans; what concerns every scan ends the run at once.
 
-    Goes into the evaluator twice: as ``iteration_update``, and as a handler, the last one. With one scan alone its
-    failure ends the run.
+    Each is named at once, the others are still segmented, and the program ends with status 1. Goes into the evaluator
+    twice: as ``iteration_update``, and as a handler, the last one. With one scan alone its failure ends the run.
 
     Args:
         scans: datalist of the scans.
@@ -75,9 +100,3 @@ class ScanFailures:
                 f"{len(self.failed)} of {self.number} scans failed and are named above, the others are done; "
                 f"the first: {first}"
             )
-
-
-def failure_of(error: Exception, item: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what stands for an item that a person's mistake keeps from being prepared; None for other errors."""
-    mistake = user_mistake(error)
-    return None if mistake is None else {**item, FAILURE: one_line(mistake)}

@@ -7,9 +7,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from .calling import calling_parser, running_bundle
-from .errors import guard
-from .resuming import check_resumable
+from ..calling import calling_parser, running_bundle
+from ..errors import guard
+from ..handlers.resuming import check_resumable
 from .settings import check_settings
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from .calling import calling_parser, running_bundle
-from .configurations import find_config
-from .errors import InputError, guard
+from ..calling import calling_parser, running_bundle
+from ..errors import InputError, guard
+from ..files.record import COMPONENTS, make_record, read_usable_record
+from ..transforms import WarnUnlikeTrainingd
+from .files import find_config
 from .overlays import in_order
-from .training_record import COMPONENTS, make_record, read_usable_record
-from .transforms import WarnUnlikeTrainingd
 
 logger = logging.getLogger(__name__)
 

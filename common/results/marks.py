@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import PROGRAM
-from .errors import InputError
+from .. import PROGRAM
+from ..errors import InputError
 
 
 def mark_of(*settings: Any) -> str:
@@ -96,7 +96,7 @@ def _bears(path: Path, mark: str) -> bool:
 
 
 def _is_own_nifti(path: Path, mark: str) -> bool:
-    from .data.formats import read_header, read_voxels
+    from ..data.formats import read_header, read_voxels
 
     header = read_header(path)
     return header.description == voxels_mark(mark, read_voxels(header, small=math.inf))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
-from .files import whole_file
+from ..files.writing import whole_file
 
 COLOURS = ["#e6862a", "#3f8fd2", "#4cb5a5", "#c75b9b", "#b8b42d", "#7a6bd1", "#d24b4b", "#6aa84f"]
 

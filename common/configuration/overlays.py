@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from .configurations import ABLATIONS, find_config, top_level
-from .errors import InputError
+from ..errors import InputError
+from .files import ABLATIONS, find_config, top_level
 
 # In the order in which they are read: where two set the same id, the later one's value holds.
 AXES = ("method", "speed", "data", "machine", "phase", "processes")

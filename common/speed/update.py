@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .errors import InputError
-from .networks.layout import follow_weights, prefer_channels_last
+from ..errors import InputError
+from .layout import follow_weights, prefer_channels_last
 from .precision import check_precision, computes_in_bfloat16
 
 _WARM_UP = 3

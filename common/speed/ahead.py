@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import torch
 from monai.data import Dataset, MetaTensor
 
-from ..background import in_background
-from ..failures import failure_of
+from ..errors import one_line, user_mistake
+from .background import in_background
 
 logger = logging.getLogger(__name__)
+FAILURE = "failure"  # key of an item that could not be prepared: the one line
 
 
 class ReadAheadDataset(Dataset):
@@ -55,9 +56,15 @@ class ReadAheadDataset(Dataset):
         try:
             return super()._transform(index)
         except Exception as error:
-            failure = None if self.support is None else failure_of(error, self.data[index])
+            failure = None if self.support is None else _failure_of(error, self.data[index])
             if self.support is None or failure is None:
                 raise
             logger.debug("traceback of a scan's failure", exc_info=error)
             self.support({"image": MetaTensor(torch.zeros(1))})  # is it the scan?
             return failure
+
+
+def _failure_of(error: Exception, item: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what stands for an item that a person's mistake keeps from being prepared; None for other errors."""
+    mistake = user_mistake(error)
+    return None if mistake is None else {**item, FAILURE: one_line(mistake)}

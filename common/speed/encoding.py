@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..networks import FewShotSegmenter
-from ..networks.layout import is_convolution, prefer_channels_last
-from ..precision import check_precision, computes_in_bfloat16
+from .layout import is_convolution, prefer_channels_last
+from .precision import check_precision, computes_in_bfloat16
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import merge_kv
 
-from .configurations import SHARED, all_configs, find_config
-from .errors import InputError, one_line
+from ..errors import InputError, one_line
+from .files import SHARED, all_configs, find_config
 from .overlays import in_order
 from .settings import check_parents, check_settings
 
@@ -81,7 +81,7 @@ def bundle_folder(bundle: str | Path) -> Path:
 
 def shipped_bundles() -> list[Path]:
     """List the folders of the project's bundles: of the checkout, or inside of the installed package."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     return sorted(found.parent for root in (package.parent, package) for found in root.glob("bundles/*/configs"))
 
 

@@ -12,11 +12,11 @@ from monai.networks import eval_mode
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from .checkpoints import plain_network
-from .data.cache import VolumeCache
-from .data.datalists import Item
-from .data.folds import training_items
-from .episodes.stream import EpisodeStream
+from ..data.cache import VolumeCache
+from ..data.datalists import Item
+from ..data.folds import training_items
+from ..episodes.stream import EpisodeStream
+from ..files.checkpoints import plain_network
 from .resuming import is_first
 
 logger = logging.getLogger(__name__)

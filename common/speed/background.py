@@ -13,6 +13,8 @@ from functools import cache
 from typing import Any
 from weakref import WeakSet
 
+from ..stopping import abandoned
+
 _asked: WeakSet[Future[Any]] = WeakSet()
 os.register_at_fork(after_in_child=_asked.clear)
 
@@ -34,6 +36,9 @@ def abandon() -> bool:
     _thread(os.getpid()).shutdown(wait=False, cancel_futures=True)
     _thread.cache_clear()
     return any(future.running() for future in _asked)
+
+
+abandoned.append(abandon)
 
 
 @cache

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .data.reading import stem
-from .errors import InputError
-from .records import check_output, mark_of
+from ..data.reading import stem
+from ..errors import InputError
+from .marks import check_output, mark_of
 
 
 def name_answers(
@@ -43,7 +43,7 @@ def name_answers(
     named = []
     written = [ending for ending, wanted in endings.items() if wanted]
     if any(ending.endswith(".dcm") for ending in written):
-        from .data.dicom.seg_writer import check_headers
+        from ..data.dicom.seg_writer import check_headers
 
         for image in images:
             check_headers(image)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
-from .precision import PRECISIONS
+from ..speed.precision import PRECISIONS
 
 
 class Rule(NamedTuple):

@@ -1,54 +1,22 @@
-"""Ignite handlers of our own: weights in and out, and saving results in the background."""
+"""Weights in and out: filled in before a run, written when a training has come to its end."""
 
 from __future__ import annotations
 
-import logging
 import math
-import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
 
-from .background import in_background
-from .calling import calling_parser
-from .checkpoints import load_weights, plain_network
-from .data.cache import VolumeCache
-from .data.fingerprint import fingerprint
-from .errors import user_mistake
-from .failures import ScanFailures
-from .files import write_state
-from .resuming import FINAL, TrainingState, is_first
-from .training_record import attach_record, make_record
-
-__all__ = ["BackgroundPostprocessing", "BestWeights", "MistakesPass", "TrainingState", "WeightsLoader", "WeightsSaver"]
-
-
-class MistakesPass:
-    """Let a person's mistake, or Ctrl-C, pass an engine without what the engine and ``StatsHandler`` log of it.
-
-    Goes before ``StatsHandler``: of the handlers of an error the first that raises is the last to be called.
-    """
-
-    def attach(self, engine: Engine) -> None:
-        """Add to a trainer or evaluator."""
-        engine.logger.addFilter(_tells_more_than_the_error)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._pass)
-
-    def _pass(self, error: BaseException) -> None:
-        if _will_be_told(error):
-            raise error
-
-
-def _tells_more_than_the_error(record: logging.LogRecord) -> bool:
-    return not (_will_be_told(sys.exc_info()[1]) and "terminating due to exception" in record.getMessage())
-
-
-def _will_be_told(error: BaseException | None) -> bool:
-    return isinstance(error, KeyboardInterrupt | SystemExit) or user_mistake(error) is not None
+from ..calling import calling_parser
+from ..data.cache import VolumeCache
+from ..data.fingerprint import fingerprint
+from ..files.checkpoints import load_weights, plain_network
+from ..files.record import attach_record, make_record
+from ..files.writing import write_state
+from .resuming import FINAL, is_first
 
 
 class WeightsLoader:
@@ -138,48 +106,6 @@ class BestWeights:
         if score > self._best:
             self._best = score
             _write_weights(self.network, self.path, self.record)
-
-
-class BackgroundPostprocessing:
-    """Postprocess each item in the background while the evaluator goes on with the next one; results follow in order.
-
-    Goes into the evaluator twice: as ``postprocessing``, which takes items and returns them as they are, and as a
-    handler, which waits for the last one. What a transform raises comes up with the next item or at the end, unless it
-    is the failure of a single scan.
-
-    Args:
-        transforms: what to do with an item; its return value is not used.
-        failures: takes the failures of single scans.
-    """
-
-    def __init__(self, transforms: Callable[[Any], Any], failures: ScanFailures | None = None) -> None:
-        self.transforms = transforms
-        self.failures = failures
-        self._running: Future[Any] | None = None
-
-    def __call__(self, item: Any) -> Any:
-        """Start on an item once the one before is done."""
-        self.wait()
-        self._running = in_background(self._transform, item)
-        return item
-
-    def _transform(self, item: Any) -> None:
-        try:
-            self.transforms(item)
-        except Exception as error:
-            if self.failures is None:
-                raise
-            self.failures.take(item.get("answer", "scan"), error)
-
-    def wait(self) -> None:
-        """Wait until nothing is left to do."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.result()
-
-    def attach(self, engine: Engine) -> None:
-        """Add to an evaluator."""
-        engine.add_event_handler(Events.COMPLETED, self.wait)
 
 
 def _running_record() -> dict[str, Any] | None:

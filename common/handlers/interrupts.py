@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from .stopping import PATIENCE
+from ..stopping import PATIENCE
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
+from ..errors import InputError, one_line, root_cause
 from .allowed import ALLOWED, FLAG, RENAMED, Rule, fault, kind_of
-from .configurations import all_configs, find_config, plain_id, top_level
-from .errors import InputError, one_line, root_cause
+from .files import all_configs, find_config, plain_id, top_level
 from .overlays import check_overlays
 
 _TRAVELLING = ("network_def", "prepare", "validate#inferer", "validate#load_support#slices")

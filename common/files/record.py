@@ -13,10 +13,10 @@ import monai
 import torch
 from monai.bundle import ConfigParser
 
-from . import __version__
-from .calling import running_bundle
+from .. import __version__
+from ..calling import running_bundle
+from ..errors import InputError
 from .checkpoints import read_checkpoint
-from .errors import InputError
 
 # Components by the names that inference has for them, and where a training has them.
 COMPONENTS = {

@@ -18,13 +18,13 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 
-from .calling import calling_parser
-from .checkpoints import plain_network, read_checkpoint
-from .errors import InputError, in_server, one_line
-from .files import whole_file, write_json, write_state
+from ..calling import calling_parser
+from ..errors import InputError, in_server, one_line
+from ..files.checkpoints import plain_network, read_checkpoint
+from ..files.writing import whole_file, write_json, write_state
+from ..speed.layout import follow_weights
 from .identity import differences, scans_of, settings_of
 from .interrupts import Interrupts
-from .networks.layout import follow_weights
 from .random_state import RandomState
 
 logger = logging.getLogger(__name__)

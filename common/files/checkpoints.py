@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from .errors import InputError, one_line
-from .files import check_archive
+from ..errors import InputError, one_line
+from .writing import check_archive
 
 logger = logging.getLogger(__name__)
 

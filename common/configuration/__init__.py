@@ -1,0 +1,1 @@
+"""A bundle's configurations: their files, what they may hold, and running them."""
