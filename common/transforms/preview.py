@@ -54,7 +54,7 @@ class SavePreviewd(MapTransform):
     def _write(self, data: Mapping[Hashable, Any], image: MetaTensor, label: MetaTensor) -> None:
         from matplotlib.figure import Figure
 
-        from ..results.pictures import COLOURS, radiological, save_figure
+        from ..results.pictures import COLOURS, radiological, save_figure, show_slice
 
         orient = Orientation(axcodes="".join(aff2axcodes(image.affine.numpy())), labels=None)
         scan, answer = orient(read_scan(file_name(image))), orient(label)
@@ -68,14 +68,17 @@ class SavePreviewd(MapTransform):
         for row, organ in enumerate(organs):
             colour = COLOURS[row % len(COLOURS)]
             plane, drawn = (radiological(part[..., None], affine)[..., 0] for part in _drawn_slice(image, organ))
-            _show(panels[row, 0], plane, drawn, colour, "support", _aspect(affine))
+            shown = [("support", plane, drawn, _aspect(affine))]
             name = self.names.get(organ, f"organ {organ}")
             panels[row, 0].text(0.02, 0.02, name, color=colour, fontsize=10, transform=panels[row, 0].transAxes)
-            for column, index in enumerate(_chosen(planes[1] == organ), start=1):
+            for index in _chosen(planes[1] == organ):
                 title = f"slice {_stored_number(index, label, scan, cut_axis(image))}"
-                title += "" if (planes[1][..., index] == organ).any() else ": not found"
-                plane, mask = planes[0][..., index], planes[1][..., index] == organ
-                _show(panels[row, column], plane, mask, colour, title, _aspect(scan.affine.numpy()))
+                mask = planes[1][..., index] == organ
+                title += "" if mask.any() else ": not found"
+                shown.append((title, planes[0][..., index], mask, _aspect(scan.affine.numpy())))
+            for panel, (title, plane, mask, aspect) in zip(panels[row], shown, strict=True):
+                show_slice(panel, plane, [(colour, mask)], np.percentile(plane, [1, 99.5]), aspect)
+                panel.set_title(title, color="white", fontsize=9)
         save_figure(figure, answer_file(data, ENDING), str(data["mark"]))
 
 
@@ -108,14 +111,3 @@ def _stored_number(index: int, stored: MetaTensor, oriented: MetaTensor, axis: i
 def _aspect(affine: NDArray) -> float:
     spacing = affine_to_spacing(affine, r=3)
     return float(spacing[1] / spacing[0])
-
-
-def _show(panel: Any, plane: NDArray, mask: NDArray, colour: str, title: str, aspect: float) -> None:
-    from matplotlib.colors import ListedColormap
-
-    low, high = np.percentile(plane, [1, 99.5])
-    panel.set_axis_off()
-    panel.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
-    shown = np.ma.masked_equal(mask.astype(float), 0)
-    panel.imshow(shown, cmap=ListedColormap([colour]), alpha=0.5, aspect=aspect, interpolation="nearest")
-    panel.set_title(title, color="white", fontsize=9)

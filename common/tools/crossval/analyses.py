@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from runpy import run_path
 
 from tqdm import tqdm
 
 from ...errors import InputError
 from ...results.marks import check_output, mark_of, relative
+from ...resuming import FINAL
 from .execution import evaluate_run
 from .published import all_abouts
 from .results import read_results
@@ -52,40 +52,27 @@ def analyse(
     output = output or results_dir / f"{name}.png"
     mark = mark_of("analyse", name, relative(results_dir, output), dataset, config)
     check_output(output, mark, overwrite=overwrite)
-    work = results_dir / "work"
     runs = [
-        result.run
-        for result in read_results(results_dir)
-        if name in offered.get(result.run.bundle, {})
-        and not result.run.untrained
-        and dataset in (None, result.run.dataset)
-        and config in (None, ",".join(result.run.configs[1:]))
-        and (work / result.run.name / "models" / "model.pt").is_file()
+        run
+        for run in (result.run for result in read_results(results_dir))
+        if name in offered.get(run.bundle, {})
+        and not run.untrained
+        and dataset in (None, run.dataset)
+        and config in (None, ",".join(run.configs[1:]))
+        and (results_dir / "work" / run.name / "models" / FINAL).is_file()
     ]
     if not runs:
         raise InputError(
             f"{results_dir} holds no run with weights (work/RUN/models/model.pt) "
             f"of a bundle in {bundles} that offers {name}"
         )
-    kinds = {(run.dataset, ",".join(run.configs[1:]), run.setting) for run in runs}
+    kinds = {f"{run.dataset} with {','.join(run.configs[1:])!r}, setting {run.setting}" for run in runs}
     if len(kinds) > 1:
-        listed = "; ".join(
-            f"{run_dataset} with {configs!r}, setting {number}" for run_dataset, configs, number in sorted(kinds)
-        )
+        listed = "; ".join(sorted(kinds))
         raise InputError(f"{results_dir} holds runs of several kinds: {listed}; choose with --dataset and --config")
     files = []
     for run in tqdm(runs, desc=name, disable=None):
         study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
         files.append(evaluate_run(study, run, offered[run.bundle][name], f"{name}.json"))
-    drawn: Path = _script(bundles / runs[0].bundle, name).draw(files, output, mark)
-    return drawn
-
-
-def _script(bundle: Path, name: str) -> ModuleType:
-    """Load a script of a bundle beside those of others, which have the same package name."""
-    spec = spec_from_file_location(f"{bundle.name}_{name}", bundle / "scripts" / f"{name}.py")
-    if spec is None or spec.loader is None:
-        raise InputError(f"{bundle}/scripts/{name}.py: cannot be loaded")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    draw = run_path(str(bundles / runs[0].bundle / "scripts" / f"{name}.py"))["draw"]
+    return Path(draw(files, output, mark))

@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ... import __version__
 from ...configuration.workflow import config_file, merged_config
 from ...data.literals import literal
@@ -39,14 +41,7 @@ _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytor
 
 
 def execute(study: Study, run: Run) -> Path:
-    """Train and evaluate one run and write its result file; at once where the file is there.
-
-    Args:
-        study: what it shares with the others.
-        run: the run.
-
-    Returns:
-        Path of the result file.
+    """Train and evaluate one run and return its result file; at once where the file is there.
 
     Raises:
         InputError: training or evaluation failed; names the log. Or what is there was made from something else.
@@ -75,20 +70,18 @@ def execute(study: Study, run: Run) -> Path:
             write_json(trained, {"train_seconds": seconds, "resumed": resume})
         scored = {**settings, "protocols": study.protocols}
         seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
-        intensities = {key: settings[key] for key in ("intensity_mean", "intensity_std") if key in settings}
-        content = {
-            "run": asdict(run),
-            "cases": json.loads((work / "eval" / "cases.json").read_text()),
-            "manifest": {
-                **_manifest(study),
-                **made_from,
-                **json.loads(trained.read_text()),
-                "evaluate_seconds": seconds,
-                **intensities,
-            },
-            "training": _UNTRAINED if run.untrained else _training(work),
+        manifest = {
+            "versions": {name: version(name) for name in _PACKAGES} | {"fewshot-bundles": __version__},
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "processes": study.processes,
+            **made_from,
+            **json.loads(trained.read_text()),
+            "evaluate_seconds": seconds,
+            **{key: settings[key] for key in ("intensity_mean", "intensity_std") if key in settings},
         }
-        write_json(result, content)
+        cases = json.loads((work / "eval" / "cases.json").read_text())
+        learned = _UNTRAINED if run.untrained else _training(work)
+        write_json(result, {"run": asdict(run), "cases": cases, "manifest": manifest, "training": learned})
     return result
 
 
@@ -97,7 +90,7 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
 
     Args:
         study: folders.
-        run: the run, whose weights lie in its folder.
+        run: has been trained.
         overlay: name of the configuration.
         file: that it writes into its output folder.
 
@@ -146,8 +139,8 @@ def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -
     if not path.is_file():
         write_json(path, {"run": asdict(run), "manifest": made_from})
         return
-    content = _read_note(path)
-    if content is None or not isinstance(content.get("run"), dict) or not isinstance(content.get("manifest"), dict):
+    content = _read_note(path) or {}
+    if not isinstance(content.get("run"), dict) or not isinstance(content.get("manifest"), dict):
         raise InputError(f"{path} is damaged: delete it to have this run made again")
     wanted = json.loads(json.dumps(asdict(run)))
     if changed := differing({**content["manifest"], **content["run"]}, {**made_from, **wanted}, [*wanted, *KINDS]):
@@ -167,29 +160,27 @@ def _of_training(study: Study, run: Run, settings: dict[str, Any]) -> dict[str, 
 
 
 def _read_note(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file of ours; None, and a line, where it is damaged."""
+    """Read a JSON file of ours; None where there is none, and a line where it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}")
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except ValueError as error:  # JSON, or the text itself
+    except (ValueError, TypeError) as error:  # JSON, the text itself, or no mapping
         logger.warning(f"{path} is damaged ({one_line(error)})")
         return None
-    return content
 
 
 def _is_readable(path: Path) -> bool:
     """Tell whether a checkpoint is whole, with a line where it is damaged."""
     try:
         read_checkpoint(path)
-    except FileNotFoundError:
-        return False
     except InputError as error:
         logger.warning(one_line(error))
-        return False
-    return True
+    except FileNotFoundError:
+        pass
+    else:
+        return True
+    return False
 
 
 def _call(
@@ -207,7 +198,9 @@ def _call(
         names.append("multi_gpu_train")
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={study.processes}", *launch]
     files = str([str(config_file(study.bundle, name)) for name in names])
-    options = [part for key, value in settings.items() for part in (f"--{key}", _as_argument(value))]
+    options = [
+        part for key, value in settings.items() for part in (f"--{key}", "$None" if value is None else str(value))
+    ]
     log = study.output / "work" / run.name / f"{step}.log"
     start = time.monotonic()
     with log.open("a") as stream:
@@ -219,19 +212,6 @@ def _call(
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
         raise InputError(f"{run.name}: {step} ended with status {status}: {lines[-1][:300]}; see {log}")
     return round(time.monotonic() - start, 1)
-
-
-def _as_argument(value: Any) -> str:
-    return "$None" if value is None else str(value)
-
-
-def _manifest(study: Study) -> dict[str, Any]:
-    """Say where a result was made: versions, device and number of processes."""
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    versions = {name: version(name) for name in _PACKAGES} | {"fewshot-bundles": __version__}
-    return {"versions": versions, "device": device, "processes": study.processes}
 
 
 def _training(work: Path, points: int = 200) -> dict[str, Any]:
