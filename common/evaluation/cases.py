@@ -48,11 +48,17 @@ class CaseMetrics:
         """Score the decollated output: masks ``pred`` and ``label`` ``(N, X, Y, Z)`` of ``OrganMasksd``."""
         output: Any = engine.state.output
         for item in output:
-            organs = torch.as_tensor(item["image"].meta["support_organs"]).flatten().tolist()
-            spacing = [float(size) for size in item["label"].pixdim]
-            scores = _scores(item["pred"][None], item["label"][None], spacing, self.distances)
+            pred, label = item["pred"][None], item["label"][None]
+            scores = {"dice": compute_dice(pred, label, include_background=True, ignore_empty=False)}
+            if self.distances:
+                options: dict[str, Any] = {
+                    "include_background": True,
+                    "spacing": [float(size) for size in item["label"].pixdim],
+                }
+                scores["hd95_mm"] = compute_hausdorff_distance(pred, label, percentile=95, **options)
+                scores["assd_mm"] = compute_average_surface_distance(pred, label, symmetric=True, **options)
             case = Path(file_name(item["image"])).name.split(".nii")[0]
-            for index, organ in enumerate(organs):
+            for index, organ in enumerate(torch.as_tensor(item["image"].meta["support_organs"]).flatten().tolist()):
                 name = self.organ_names.get(organ, str(organ))
                 values = {key: _finite(column[0, index]) for key, column in scores.items()}
                 self.rows.append({"protocol": self.protocol, "case": case, "organ": name, **values})
@@ -92,15 +98,6 @@ def collect(
         inferer.use_protocol(protocol)
         cases.protocol = protocol
         evaluator.run()
-
-
-def _scores(pred: Tensor, label: Tensor, spacing: list[float], distances: bool) -> dict[str, Tensor]:
-    scores = {"dice": compute_dice(pred, label, include_background=True, ignore_empty=False)}
-    if distances:
-        options: dict[str, Any] = {"include_background": True, "spacing": spacing}
-        scores["hd95_mm"] = compute_hausdorff_distance(pred, label, percentile=95, **options)
-        scores["assd_mm"] = compute_average_surface_distance(pred, label, symmetric=True, **options)
-    return scores
 
 
 def _finite(value: Tensor) -> float | None:

@@ -18,15 +18,7 @@ from .runs import Run, Study
 
 
 def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
-    """Execute runs on this machine, each in processes of its own.
-
-    Args:
-        study: what the runs share.
-        runs: those with a result file are skipped.
-        jobs: runs at the same time; they share the cores.
-
-    Returns:
-        The result files, in the order of the runs.
+    """Execute runs on this machine, so many at a time, each in processes of its own, and return their result files.
 
     Raises:
         InputError: runs failed; the others were executed all the same.
@@ -45,20 +37,16 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
     return [future.result() for future in futures]
 
 
-def run_on_ray(
-    study: Study, runs: Sequence[Run], address: str | None = None, cpus: int = 1, gpus: int | None = None
-) -> list[Path]:
-    """Execute runs on the nodes of a Ray cluster, which share the file system.
+def run_on_ray(study: Study, runs: Sequence[Run], address: str | None = None, cpus: int = 1) -> list[Path]:
+    """Execute runs on the nodes of a Ray cluster and return their result files.
+
+    Where the cluster has GPUs, a run takes one for each of its processes.
 
     Args:
         study: what the runs share; its folders by the same path on all nodes.
         runs: those with a result file are skipped.
         address: of the cluster; None takes the one in RAY_ADDRESS, or starts one on this machine.
         cpus: cores per run.
-        gpus: GPUs per run; None takes one for each process of a run where the cluster has any.
-
-    Returns:
-        The result files, in the order of the runs.
 
     Raises:
         InputError: Ray is not installed, or runs failed.
@@ -68,8 +56,7 @@ def run_on_ray(
     except ImportError as error:
         raise InputError('engine ray needs Ray: pip install "fewshot-bundles[ray]"') from error
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-    if gpus is None:
-        gpus = study.processes if ray.cluster_resources().get("GPU", 0) else 0
+    gpus = study.processes if ray.cluster_resources().get("GPU", 0) else 0
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=1)(execute)
     tasks = [remote.remote(study, run) for run in runs]
     results, failed = [], []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -109,10 +109,14 @@ def list_runs(
     variant = "+".join([*config, *(["untrained"] if untrained else [])])
     groups: list[str | None] = [None]
     by_group = organ_groups(dataset, setting)
-    if setting == 2 and data is not None:
-        label_values(chain(*by_group.values()), label_names(data))
-    if setting == 2 or (_learns_from_organs(bundle, configs, overrides) and _names(by_group, data)):
-        groups = list(by_group)
+    if setting == 2 or _learns_from_organs(bundle, configs, overrides):
+        try:
+            if data is not None:
+                label_values(chain(*by_group.values()), label_names(data))
+            groups = list(by_group)
+        except InputError:
+            if setting == 2:
+                raise
     return [
         Run(bundle.name, variant, dataset, setting, group, fold, repeat, seed + repeat, configs, dict(overrides))
         for repeat in range(repeats)
@@ -173,17 +177,6 @@ def needs_statistics(study: Study, run: Run) -> bool:
     """Tell whether a run scales intensities by mean and deviation of its training scans (CT) that nobody gave."""
     config = merged_config(study.bundle, run.configs) | run.overrides
     return config.get("intensity_window") is not None and config.get("intensity_mean") is None
-
-
-def _names(groups: Mapping[str, Sequence[str]], data: str | None) -> bool:
-    """Tell whether a dataset names the organs of all groups."""
-    if data is None:
-        return True
-    try:
-        label_values(chain(*groups.values()), label_names(data))
-    except InputError:
-        return False
-    return True
 
 
 def _learns_from_organs(bundle: Path, configs: Sequence[str], overrides: dict[str, Any]) -> bool:

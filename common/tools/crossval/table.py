@@ -17,14 +17,7 @@ _LATEX = str.maketrans({character: f"\\{character}" for character in "%#_&"} | {
 
 @dataclass
 class Table:
-    """Rows of cells under a header; a row whose first cell is indented continues the one above.
-
-    Attributes:
-        title: one line.
-        header: names of the columns.
-        rows: as many cells each.
-        notes: sentences below the table.
-    """
+    """Rows of cells under a header, and sentences below; a row whose first cell is indented continues the one above."""
 
     title: str
     header: Sequence[str]
@@ -33,11 +26,7 @@ class Table:
 
 
 def render(tables: Sequence[Table], form: str) -> str:
-    """Write tables one below the other.
-
-    Args:
-        tables: in their order.
-        form: ``text``, ``markdown`` or ``latex`` (for a document with booktabs).
+    """Write tables one below the other as ``text``, ``markdown`` or ``latex`` (for a document with booktabs).
 
     Raises:
         InputError: another form.
@@ -48,17 +37,15 @@ def render(tables: Sequence[Table], form: str) -> str:
 
 
 def _written(table: Table, form: str) -> str:
+    escapes = _MARKDOWN if form == "markdown" else _LATEX if form == "latex" else {}
+    title, *notes = (text.translate(escapes) for text in (table.title, *table.notes))
     rows = [[cell.translate(_MARKDOWN) for cell in row] for row in table.rows] if form == "markdown" else table.rows
     sides = ["left", *["right"] * (len(table.header) - 1)]
     text = tabulate(
         rows, table.header, _FORMATS[form], disable_numparse=True, colalign=sides, preserve_whitespace=form == "text"
     )
-    title, notes = table.title, table.notes
-    if form == "markdown":
-        title, notes = f"### {title.translate(_MARKDOWN)}", [note.translate(_MARKDOWN) for note in notes]
     if form == "latex":
         text = re.sub(r"& *(-[\d.]+) ", r"& $\1$ ", text)  # a minus, no hyphen
-        title = rf"\caption{{{title.translate(_LATEX)}}}"
-        notes = [note.translate(_LATEX) for note in notes]
-        return "\n".join([r"\begin{table}", r"\centering", title, text, *notes, r"\end{table}"])
-    return "\n\n".join([title, text, *notes])
+        parts = [r"\begin{table}", r"\centering", rf"\caption{{{title}}}", text, *notes, r"\end{table}"]
+        return "\n".join(parts)
+    return "\n\n".join([f"### {title}" if form == "markdown" else title, text, *notes])
