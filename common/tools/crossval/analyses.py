@@ -8,8 +8,8 @@ from runpy import run_path
 from tqdm import tqdm
 
 from ...errors import InputError
+from ...handlers.resuming import FINAL
 from ...results.marks import check_output, mark_of, relative
-from ...resuming import FINAL
 from .execution import evaluate_run
 from .published import all_abouts
 from .results import read_results
