@@ -27,6 +27,7 @@ from ..errors import InputError, one_line, root_cause, user_mistake
 from ..files.checkpoints import read_checkpoint
 from ..files.hashing import hash_files
 from ..files.writing import write_bytes
+from ..speed.ranks import rank_and_size, wait_for_others
 from ..speed.workers import in_workers
 
 logger = logging.getLogger(__name__)
@@ -82,15 +83,12 @@ class VolumeCache(PersistentDataset):
             RuntimeError: an item could not be prepared for another reason, or a worker process died.
             OSError: the disk is full; nothing half-written stays behind.
         """
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank = torch.distributed.get_rank() if distributed else 0
-        world_size = torch.distributed.get_world_size() if distributed else 1
+        rank, world_size = rank_and_size()
         missing = [index for index in range(rank, len(self.data), world_size) if not self.path(index).is_file()]
         with tqdm(total=len(missing), desc="preparing volumes", disable=not (self.progress and missing)) as bar:
             for _ in self._compute(missing, max(1, (os.cpu_count() or 1) // world_size)):
                 bar.update()
-        if distributed:
-            torch.distributed.barrier()
+        wait_for_others()
 
     def path(self, index: int) -> Path:
         """File that holds item `index`; its name is the key."""

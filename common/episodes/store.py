@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..speed.ranks import is_first, wait_for_others
 from .pack import Pack, pack_volumes
 
 
@@ -55,13 +56,12 @@ class SliceStore:
             fill()
         if pack_dir is None or _fits(dataset, cache_bytes):
             return cls(pack_volumes(dataset), device, cache_bytes)
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        first = not distributed or torch.distributed.get_rank() == 0
+        first = is_first()
         if not first:
-            torch.distributed.barrier()
+            wait_for_others()
         pack = pack_volumes(dataset, pack_dir, key() if key is not None else None)
-        if distributed and first:
-            torch.distributed.barrier()
+        if first:
+            wait_for_others()
         return cls(pack, device, cache_bytes)
 
     @property

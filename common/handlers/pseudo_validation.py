@@ -17,7 +17,7 @@ from ..data.datalists import Item
 from ..data.folds import training_items
 from ..episodes.stream import EpisodeStream
 from ..files.checkpoints import plain_network
-from .resuming import is_first
+from ..speed.ranks import is_first
 
 logger = logging.getLogger(__name__)
 _FELL = 0.8  # of its best: below it the training is said to go wrong

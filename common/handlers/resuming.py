@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 
@@ -23,6 +22,7 @@ from ..errors import InputError, in_server, one_line
 from ..files.checkpoints import plain_network, read_checkpoint
 from ..files.writing import whole_file, write_json, write_state
 from ..speed.layout import follow_weights
+from ..speed.ranks import is_first
 from .identity import differences, scans_of, settings_of
 from .interrupts import Interrupts
 from .random_state import RandomState
@@ -244,11 +244,6 @@ def _is_finished(folder: Path) -> bool:
         return bool(json.loads((folder / _RECORD).read_text())["finished"])
     except (OSError, ValueError, KeyError, TypeError):  # written before there was such a record, or damaged
         return (folder / FINAL).is_file()
-
-
-def is_first() -> bool:
-    """Tell whether this process writes the files: of several that train together the first."""
-    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 @contextmanager

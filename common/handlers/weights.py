@@ -16,7 +16,8 @@ from ..data.fingerprint import fingerprint
 from ..files.checkpoints import load_weights, plain_network
 from ..files.record import attach_record, make_record
 from ..files.writing import write_state
-from .resuming import FINAL, is_first
+from ..speed.ranks import is_first
+from .resuming import FINAL
 
 
 class WeightsLoader:
