@@ -30,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests marked `gpu` where there is none."""
+    """Skip tests marked ``gpu`` where there is none."""
     if item.get_closest_marker("gpu") is not None:
         import torch
 
@@ -63,7 +63,7 @@ def seeded() -> None:
 
 @pytest.fixture
 def own_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the `scripts` of the bundle before."""
+    """Forget the ``scripts`` of the bundle before."""
     forget_scripts(monkeypatch)
 
 
@@ -88,7 +88,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Give `small_disk(size)`, an empty folder on a disk of that size (`"2m"`); skips where mounting is not allowed."""
+    """Give ``small_disk(size)``, an empty folder on a disk of that size (``"2m"``); skips where mounting fails."""
     from tests.durability import mounted_disk
 
     with ExitStack() as mounted:
@@ -97,7 +97,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.fixture(scope="session")
 def bundle_root() -> Callable[[str], Path]:
-    """Give `bundle_root(name)`, the folder of a bundle."""
+    """Give ``bundle_root(name)``, the folder of a bundle."""
 
     def find(name: str) -> Path:
         folder = REPOSITORY / "bundles" / name
@@ -109,7 +109,7 @@ def bundle_root() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def run_python(cache_folder: Path) -> Run:
-    """Give `run_python(*arguments, cwd, check, timeout)`: a fresh interpreter that finds `common` from any folder."""
+    """Give ``run_python(*arguments, cwd, check, timeout)``: a new interpreter that finds ``common`` from any folder."""
 
     def run(
         *arguments: str | Path, cwd: str | Path = REPOSITORY, check: bool = True, timeout: float = 600
@@ -137,7 +137,7 @@ def run_python(cache_folder: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def run_bundle(run_python: Run) -> Run:
-    """Give `run_bundle(*arguments, cwd, check, timeout)`: `python -m monai.bundle *arguments`, output in `.stdout`."""
+    """Give ``run_bundle(*arguments, cwd, check, timeout)``: ``python -m monai.bundle``, output in ``.stdout``."""
 
     def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
         return run_python("-m", "monai.bundle", *arguments, **options)
@@ -176,7 +176,7 @@ def options() -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def packaged(cache_folder: Path, run_python: Run, dataset: Path) -> Callable[[str], Path]:
-    """Give `packaged(bundle)`, the folder of a bundle that was trained for seconds and packaged with its weights.
+    """Give ``packaged(bundle)``, the folder of a bundle that was trained for seconds and packaged with its weights.
 
     All workers share it.
     """

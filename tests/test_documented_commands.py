@@ -1,6 +1,6 @@
 """Every command and example in README and docs: its verb, options, overlays, files and ids exist; examples run.
 
-The commands themselves run elsewhere: `make demo` and what it prints in tests/e2e/test_demo.py, the wheel's in
+The commands themselves run elsewhere: ``make demo`` and what it prints in tests/e2e/test_demo.py, the wheel's in
 tests/packaging/test_wheel.py, segmenting in tests/e2e, the guides' in tests that are named after them.
 """
 

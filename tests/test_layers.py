@@ -1,4 +1,4 @@
-"""How the packages of `common` stand on each other: no cycle between them, and what ships does not know the tools."""
+"""How the packages of ``common`` stand on each other: no cycle between them, and what ships does not know the tools."""
 
 import ast
 from collections import defaultdict
@@ -12,7 +12,7 @@ BUNDLES = {path.parent.name for path in COMMON.parent.glob("bundles/*/configs")}
 
 
 def imports(path):
-    """Modules of `common` that a file imports, anywhere in it."""
+    """Modules of ``common`` that a file imports, anywhere in it."""
     module = ("common", *path.relative_to(COMMON).with_suffix("").parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -22,7 +22,7 @@ def imports(path):
 
 
 def package(parts):
-    """The part of `common` that a module belongs to: a folder, or a module beside them."""
+    """The part of ``common`` that a module belongs to: a folder, or a module beside them."""
     return parts[1].removesuffix(".py")
 
 

@@ -1,4 +1,4 @@
-"""`fewshot new-method`: the bundle that it makes is found, trains, and is packaged, without an edit elsewhere."""
+"""``fewshot new-method``: the bundle that it makes is found, trains, and is packaged, without an edit elsewhere."""
 
 import shutil
 

@@ -38,7 +38,7 @@ def sources(*folders: str, suffix: str = ".py") -> list[Path]:
 
 
 def imported_modules(source: str) -> Iterator[str]:
-    """Yield what a source text imports absolutely, `a.b` for both `import a.b` and `from a.b import c`."""
+    """Yield what a source text imports absolutely, ``a.b`` for both ``import a.b`` and ``from a.b import c``."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (f"import {alias.name}" for alias in node.names)
@@ -47,7 +47,7 @@ def imported_modules(source: str) -> Iterator[str]:
 
 
 def refuse_imports(statement: str, blocked: list[str]) -> str:
-    """Code of a program that runs `statement` where the blocked packages cannot be imported."""
+    """Code of a program that runs ``statement`` where the blocked packages cannot be imported."""
     return f"""
 import sys
 
@@ -99,7 +99,7 @@ def test_common_imports_itself_relatively() -> None:
 
 
 def test_bundles_import_common_in_the_form_that_packaging_rewrites() -> None:
-    """`from common.x import y` becomes `from .common.x import y`; `import common` would not."""
+    """``from common.x import y`` becomes ``from .common.x import y``; ``import common`` would not."""
     other = re.compile(r"import common\b|from common import")
     scripts = [path for bundle in BUNDLES for path in sorted((bundle / "scripts").glob("*.py"))]
     assert {path for path in scripts for name in imported_modules(path.read_text()) if other.match(name)} == set()

@@ -25,7 +25,7 @@ class Scans:
 
 
 class Training:
-    """Adds random numbers to a weight; `losses` shows what it drew."""
+    """Adds random numbers to a weight; ``losses`` shows what it drew."""
 
     def __init__(self, folder, interval=4, settings=None, **options):
         self.module, self.losses = torch.nn.Linear(1, 1), []
@@ -58,7 +58,7 @@ def names(folder):
 
 
 def stop_at(training, iteration):
-    """End outright, without `model.pt`, as a crash does."""
+    """End outright, without ``model.pt``, as a crash does."""
 
     def crash():
         raise RuntimeError("crash")

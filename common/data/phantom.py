@@ -25,17 +25,17 @@ def make_phantom(folder: str | Path | None = None, subjects: int = 10, seed: int
     """Write the phantom as an MSD dataset, or return the copy that is already there.
 
     Args:
-        folder: dataset folder to create; default `phantom-v1-s<seed>-n<subjects>` in `cache_folder()`.
-        subjects: number of subjects, named `phantom_01` on; a subject does not depend on how many there are.
+        folder: dataset folder to create; default ``phantom-v1-s<seed>-n<subjects>`` in ``cache_folder()``.
+        subjects: number of subjects, named ``phantom_01`` on; a subject does not depend on how many there are.
         seed: same seed, same voxels.
 
     Returns:
-        The folder, with `dataset.json`, `imagesTr/` (int16, fat-suppressed T2 look) and `labelsTr/` (uint8: 1 liver,
-        2 right kidney, 3 left kidney, 4 spleen).
+        The folder, with ``dataset.json``, ``imagesTr/`` (int16, fat-suppressed T2 look) and ``labelsTr/`` (uint8: 1
+        liver, 2 right kidney, 3 left kidney, 4 spleen).
 
     Raises:
-        ValueError: `subjects` is not positive.
-        FileExistsError: `folder` holds something else.
+        ValueError: ``subjects`` is not positive.
+        FileExistsError: ``folder`` holds something else.
     """
     if subjects < 1:
         raise ValueError(f"the phantom needs at least 1 subject, got subjects={subjects}")
@@ -55,7 +55,7 @@ def make_phantom(folder: str | Path | None = None, subjects: int = 10, seed: int
 
 
 def cache_folder() -> Path:
-    """Folder for files that can be made again: `$FEWSHOT_CACHE`, else `fewshot-bundles` in the user's cache folder."""
+    """Folder of files that can be made again: ``$FEWSHOT_CACHE``, else ``fewshot-bundles`` among the user's caches."""
     override = os.environ.get("FEWSHOT_CACHE")
     if override:
         return Path(override).expanduser()

@@ -32,7 +32,7 @@ _MOVED = {
     "common.networks.CANetEncoder": "scripts.encoder.CANetEncoder",
     "common.networks.ResNeXt3DEncoder": "scripts.encoder_3d.ResNeXt3DEncoder",
 }
-_VENDORED = "scripts.common."  # how `common` is called inside of a packaged bundle
+_VENDORED = "scripts.common."  # how ``common`` is called inside of a packaged bundle
 _OURS = ("common.", "scripts.")
 
 

@@ -25,7 +25,7 @@ Pairs = NDArray[np.uint64]  # two components in one number
 
 @compiled
 def renumber_by_threshold(members: Numbers, forest: Forest, inner: Floats, scale: float, level: float) -> int:
-    """Number components anew, see `renumber_by_size`; closed are those whose threshold is not above ``level``."""
+    """Number components anew, see ``renumber_by_size``; closed are those whose threshold is not above ``level``."""
     closed = np.zeros(forest.size, np.bool_)
     for component in range(forest.size):
         if forest[component] < 0:

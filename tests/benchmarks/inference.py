@@ -1,4 +1,4 @@
-"""Seconds to segment a volume under EP2, beside the naive flow; `python -m tests.benchmarks.inference BUNDLE DEPTH`."""
+"""Seconds to segment a volume under EP2, naive too; ``python -m tests.benchmarks.inference BUNDLE DEPTH``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels that take most of a fast training step of ADNet; `python -m tests.benchmarks.profile`."""
+"""The kernels that take most of a fast training step of ADNet; ``python -m tests.benchmarks.profile``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seconds until something runs, of whole processes; `python -m tests.benchmarks.startup`."""
+"""Seconds until something runs, of whole processes; ``python -m tests.benchmarks.startup``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervoxels: stages, growth with voxels, many volumes over processes; `python -m tests.benchmarks.supervoxels`."""
+"""Supervoxels: stages, growth with voxels, many volumes over processes; ``python -m tests.benchmarks.supervoxels``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Episodes per second, beside the naive flow; run as `python -m tests.benchmarks.training BUNDLE STEPS`."""
+"""Episodes per second, beside the naive flow; run as ``python -m tests.benchmarks.training BUNDLE STEPS``."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def header(document: Document) -> list[str]:
 
 
 def no_initialize(document: Document) -> list[str]:
-    """`initialize:` evaluates `$import scripts` before the bundle root is on the path."""
+    """``initialize:`` evaluates ``$import scripts`` before the bundle root is on the path."""
     return [f"{key}: not allowed" for key in document.content if key.startswith("initialize")]
 
 
@@ -127,13 +127,13 @@ def numbers(document: Document) -> list[str]:
 
 
 def import_ids(document: Document) -> list[str]:
-    """No id but `imports` contains the letters of import."""
+    """No id but ``imports`` contains the letters of import."""
     paths = [path for path, _ in walk(document.content) if "import" in path[-1] and path != ("imports",)]
     return [f"{'#'.join(path)}: id contains import" for path in paths]
 
 
 def no_macros(document: Document) -> list[str]:
-    """`%id` copies text, which overrides do not follow; `@id` refers."""
+    """``%id`` copies text, which overrides do not follow; ``@id`` refers."""
     return [f"{'#'.join(path)}: macro {value!r}" for path, value in strings(document.content) if value.startswith("%")]
 
 
@@ -151,7 +151,7 @@ def displayable_configs(document: Document) -> list[str]:
 
 
 def common_in_targets(document: Document) -> list[str]:
-    """Packaging rewrites the text `_target_: common.` and nothing else."""
+    """Packaging rewrites the text ``_target_: common.`` and nothing else."""
     faults = [
         f"{'#'.join(path)}: common outside of _target_"
         for path, value in strings(document.content)
@@ -207,7 +207,7 @@ def from_the_weights(train: dict[str, Any], inference: dict[str, Any]) -> list[s
 
 
 def no_device(inference: dict[str, Any]) -> list[str]:
-    """MONAI Label writes a request's `device` into the configuration: what it evaluates must not refer to it."""
+    """MONAI Label writes a request's ``device`` into the configuration: what it evaluates must not refer to it."""
     parts = ("preprocessing", "inferer", "postprocessing")
     return [f"{part}: refers to device" for part in parts if "device" in reached(inference, part)]
 

@@ -1,4 +1,4 @@
-"""The bundles' networks for tests: the `scripts` of all bundles can be loaded in one process this way."""
+"""The bundles' networks for tests: the ``scripts`` of all bundles can be loaded in one process this way."""
 
 import importlib
 import importlib.util

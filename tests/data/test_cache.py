@@ -28,7 +28,7 @@ from common.data import VolumeCache, intensity_statistics
 
 
 class Counted(MapTransform):
-    """Adds a number, counts its calls and fails from call `fail_at` on."""
+    """Adds a number, counts its calls and fails from call ``fail_at`` on."""
 
     calls: ClassVar[list[str]] = []
     fail_at: ClassVar[int | None] = None

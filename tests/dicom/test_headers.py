@@ -30,7 +30,7 @@ def raw(**values):
                 del dataset[tag]
                 continue
             value = stored(value)
-            value = b"~" * len(value) if b"\x1b" in value else value  # pydicom would mend it; see `write`
+            value = b"~" * len(value) if b"\x1b" in value else value  # pydicom would mend it; see ``write``
             dataset[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True)
 
     change.patches = {

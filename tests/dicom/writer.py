@@ -30,7 +30,7 @@ def write_series(
     description="axial",
     change=lambda dataset, index: None,
 ):
-    """Write slices `stored[:, :, k]`; `spacing` is (rows, columns) as in the tag. Returns the files in order of k."""
+    """Write slices ``stored[:, :, k]``; ``spacing`` is (rows, columns), as in the tag. Return the files by k."""
     folder.mkdir(parents=True, exist_ok=True)
     normal = np.cross(orientation[:3], orientation[3:])
     numbers = numbers or list(range(stored.shape[2]))

@@ -15,7 +15,7 @@ _STEPS = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 4, "val_inter
 
 
 def copy_with_tiny_overlay(bundle, folder):
-    """Copy a bundle beside its like, with an overlay `tiny` that makes it small and its training short."""
+    """Copy a bundle beside its like, with an overlay ``tiny`` that makes it small and its training short."""
     ignored = shutil.ignore_patterns("models", "cache", "eval", "__pycache__")
     copy = shutil.copytree(BUNDLES / bundle, folder / "bundles" / bundle, ignore=ignored)
     settings = {**SMALL_TRAINING[bundle], **_OWN.get(bundle, {}), **_STEPS}
@@ -25,7 +25,7 @@ def copy_with_tiny_overlay(bundle, folder):
 
 
 def train_and_package(bundle, folder, run_python, dataset):
-    """Return the packaged folder; its checkpoint is `folder/models/model.pt` too."""
+    """Return the packaged folder; its checkpoint is ``folder/models/model.pt`` too."""
     source = copy_with_tiny_overlay(bundle, folder)
     overlays = [*TRAINED_WITH.get(bundle, []), "tiny"]
     configs = str([str(source / "configs" / f"{name}.yaml") for name in ("train", *overlays)])
@@ -39,6 +39,6 @@ def train_and_package(bundle, folder, run_python, dataset):
 
 
 def package(source, folder, run_python, overlays, *arguments):
-    """Run `fewshot package`."""
+    """Run ``fewshot package``."""
     weights = ("--checkpoint", folder / "models" / "model.pt", "--config", ",".join(overlays))
     return run_python("-m", "common.tools.cli", "package", source, *weights, "--output", folder / "dist", *arguments)

@@ -1,4 +1,4 @@
-"""`make demo` and `make demo-train`: what they print, and what training on the phantom reaches on held-out subjects."""
+"""``make demo`` and ``make demo-train``: what they print, and what training reaches on held-out phantoms."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def test_the_demo_segments_at_once_and_shows_what_training_adds(run_python, tmp_
         name: summarise(json.loads((tmp_path / name / "cases.json").read_text())) for name in ("shipped", "trained")
     }
     assert scores["shipped"]["ep1"]["mean"] > 0.6 and scores["shipped"]["ep2"]["mean"] > 0.45
-    assert scores["trained"]["ep1"]["mean"] > 0.6  # 500 episodes; all of them in `make demo`
+    assert scores["trained"]["ep1"]["mean"] > 0.6  # 500 episodes; all of them in ``make demo``
     for folder in (tmp_path, tmp_path / "shipped"):
         assert (folder / "overlay.png").read_bytes().startswith(b"\x89PNG")
     assert output.index("segmented by the weights that come with adnet") < output.index("as it comes")

@@ -1,4 +1,4 @@
-"""Small inputs that once went wrong in silence, each through `fewshot segment` and through `monai.bundle run`."""
+"""Small inputs that once went wrong in silence, each through ``fewshot segment`` and through ``monai.bundle run``."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ def bundle(bundle_root, tmp_path_factory):
 
 @pytest.fixture(params=["fewshot", "runner"])
 def segment(request, bundle, tmp_path, own_scripts, capfd, caplog, monkeypatch):
-    """Give `segment(images, support, label, **settings)`: exit status, what was printed, and the answers by name."""
+    """Give ``segment(images, support, label, **settings)``: exit status, what was printed, and the answers by name."""
 
     # The log's handlers keep the standard output of the test before, which is closed.
     monkeypatch.setattr(logging, "raiseExceptions", False)
@@ -242,7 +242,7 @@ def describe(folder, **content):
 
 @pytest.fixture(params=["prepare", "runner"])
 def subjects(request, bundle, tmp_path, own_scripts, capfd, monkeypatch):
-    """Give `subjects(folder, **settings)`: status, text, and which subjects a dataset folder has for a command."""
+    """Give ``subjects(folder, **settings)``: status, text, and which subjects a dataset folder has for a command."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
 
     def prepare(folder, **settings):

@@ -38,7 +38,7 @@ def weights(bundle_root):
 
 @pytest.fixture
 def segment(bundle_root, tmp_path):
-    """A command that segments two scans with the weights in `model.pt`; its results go to `out`."""
+    """A command that segments two scans with the weights in ``model.pt``; its results go to ``out``."""
     images = [save(tmp_path / f"{name}.nii.gz", scan(number)[0]) for number, name in enumerate("ab")]
     support = [save(tmp_path / name, array) for name, array in zip(("s.nii.gz", "l.nii.gz"), scan(3), strict=True)]
     settings = {**SMALL["adnet"], "device": "cpu", "confidence": True, "checkpoint": str(tmp_path / "model.pt")}

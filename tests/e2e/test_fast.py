@@ -12,7 +12,7 @@ STEPS = 20
 
 @pytest.fixture
 def train(dataset, tmp_path, bundle_root, own_scripts):
-    """Give `train(bundle, *overlays, stop, **settings)`, which returns the losses; `stop` is the last step taken."""
+    """Give ``train(bundle, *overlays, stop, **settings)``, which returns the losses; ``stop`` is the last step."""
 
     def run(bundle, *overlays, stop=None, **settings):
         places = {name: str(tmp_path / name) for name in ("ckpt_dir", "output_dir", "cache_dir")}

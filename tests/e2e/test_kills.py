@@ -97,7 +97,7 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture
 def validate(dataset, in_this_process):
-    """Give `validate(folder)`: one run of a cross-validation, to be called in a process of its own."""
+    """Give ``validate(folder)``: one run of a cross-validation, to be called in a process of its own."""
     settings = {**SHORT, "episodes_per_epoch": 4, "save_interval": 1, "distances": False}
     (run,) = list_runs(BUNDLE, "tiny", [0], overrides=settings)
     return lambda folder: crossval.execute(Study(BUNDLE, str(dataset), folder, ["ep2"]), run)

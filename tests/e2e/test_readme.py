@@ -32,7 +32,7 @@ ADDED = {
 
 @pytest.fixture
 def typed(tmp_path, run_python, dataset):
-    """Give `typed(line)`: run a line of the README where its files are; `/data` and `/downloads` lie there too."""
+    """Give ``typed(line)``: run a line of the README where its files are, ``/data`` and ``/downloads`` too."""
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "cache"))
     for name, seed in (("a", 1), ("b", 2), ("scan", 3)):
         save(tmp_path / f"{name}.nii.gz", scan(seed)[0])

@@ -23,7 +23,7 @@ NETWORK = {"encoder_depth": 18, "encoder_stages": 2, "device": "cpu"}
 
 @pytest.fixture
 def segment(bundle_root, tmp_path, own_scripts):
-    """Give `segment(bundle, name, **settings)`: the answer as an image; the network has fixed weights."""
+    """Give ``segment(bundle, name, **settings)``: the answer as an image; the network has fixed weights."""
 
     def run(bundle, name, **settings):
         weights = tmp_path / f"{bundle}.pt"

@@ -34,13 +34,13 @@ def files(dataset):
 
 @pytest.fixture
 def model(packaged):
-    """Give `model(bundle)`: weights of a training with an overlay, as the training wrote them."""
+    """Give ``model(bundle)``: weights of a training with an overlay, as the training wrote them."""
     return lambda bundle: packaged(bundle).parents[1] / "models/model.pt"
 
 
 @pytest.fixture
 def without_settings(tmp_path):
-    """Give `without_settings(path)`: the same weights as an older version wrote them."""
+    """Give ``without_settings(path)``: the same weights as an older version wrote them."""
 
     def strip(path):
         torch.save(dict(torch.load(path)), tmp_path / "plain.pt")
@@ -51,7 +51,7 @@ def without_settings(tmp_path):
 
 @pytest.fixture
 def segment(bundle_root, tmp_path, files):
-    """Give `segment(bundle, checkpoint, **settings)`: the confidence of the answer."""
+    """Give ``segment(bundle, checkpoint, **settings)``: the confidence of the answer."""
     number = iter(range(100))
 
     def run(bundle, checkpoint, **settings):

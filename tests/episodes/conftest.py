@@ -13,9 +13,9 @@ Volume = dict[str, Any]
 
 @pytest.fixture
 def make_volume() -> Callable[..., Volume]:
-    """Give `make_volume(boxes, depth, subject, size)`: noise, with boxes of supervoxels, later ones on top.
+    """Give ``make_volume(boxes, depth, subject, size)``: noise, with boxes of supervoxels, later ones on top.
 
-    A box is `(supervoxel, slices, area)`; on each of its slices it fills the first `area` pixels not yet taken.
+    A box is ``(supervoxel, slices, area)``; on each of its slices it fills the first ``area`` pixels not yet taken.
     """
 
     def make(
@@ -38,7 +38,7 @@ def make_volume() -> Callable[..., Volume]:
 
 @pytest.fixture
 def volumes(make_volume: Callable[..., Volume]) -> list[Volume]:
-    """Three volumes whose supervoxels are told apart by their rejection at `min_area=20`."""
+    """Three volumes whose supervoxels are told apart by their rejection at ``min_area=20``."""
     return [
         make_volume([(1, [0, 1, 2, 3], 30), (2, [1, 2], 40), (5, [4, 5], 25), (7, [0], 90)], subject="a"),
         make_volume([(3, [0, 2, 3], 50), (4, [1, 2, 3, 4], 21), (9, [0, 1, 2], 5)], depth=5, subject="b"),

@@ -20,7 +20,7 @@ def find():
 
 
 class Chromium:
-    """One window; `problems` collects console errors, exceptions and requests to anything but the page."""
+    """One window; ``problems`` collects console errors, exceptions and requests to anything but the page."""
 
     def __init__(self, program, profile, width=1400, height=900):
         (read, send), (receive, write) = os.pipe(), os.pipe()

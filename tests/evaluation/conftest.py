@@ -9,7 +9,7 @@ ORGANS = ("left kidney", "right kidney", "spleen", "liver")
 
 @pytest.fixture
 def write_run(tmp_path):
-    """Write one run; `dice` gives for each organ the values of its cases, for `protocols` alike."""
+    """Write one run; ``dice`` gives for each organ the values of its cases, for ``protocols`` alike."""
 
     def write(dice, fold=0, repeat=0, protocols=("ep1",), folder=tmp_path, manifest=None, **changes):
         run = {

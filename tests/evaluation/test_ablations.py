@@ -89,7 +89,7 @@ GUIDE = re.findall(r"`(fewshot crossval [^`]*)`", (ROOT / "docs/how-to/reproduce
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    """A folder with the bundles, and in `data` what `fewshot prepare` says of each dataset's labels."""
+    """A folder with the bundles, and in ``data`` what ``fewshot prepare`` says of each dataset's labels."""
     for name, challenge in (("chaos_t2", "chaos"), ("sabs", "sabs"), ("mscmr", "mscmr"), ("visceral", "visceral")):
         description = tmp_path / "data" / name / "dataset.json"
         description.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The page of `fewshot report`: complete, honest, readable by keyboard in Chromium, and one file."""
+"""The page of ``fewshot report``: complete, honest, readable by keyboard in Chromium, and one file."""
 
 import json
 import re

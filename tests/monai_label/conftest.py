@@ -31,7 +31,7 @@ def monai_label_python() -> Path:
 
 @pytest.fixture(scope="module")
 def serve(monai_label_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Give `serve(bundles, studies, environment)`, which starts a `Server` that runs until the module's end."""
+    """Give ``serve(bundles, studies, environment)``, which starts a ``Server`` that runs until the module's end."""
     servers = []
 
     def start(bundles: list[Path], studies: Path | str, environment: dict[str, str] | None = None) -> Server:

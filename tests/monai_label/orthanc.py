@@ -28,7 +28,7 @@ def missing() -> str | None:
 
 
 class Orthanc:
-    """A DICOM server without authentication; `dicom_web` is the address that MONAI Label takes as studies.
+    """A DICOM server without authentication; ``dicom_web`` is the address that MONAI Label takes as studies.
 
     Args:
         folder: an empty folder for its configuration, storage and log.
@@ -70,7 +70,7 @@ class Orthanc:
         return [{**one["MainDicomTags"], "ID": one["ID"], "Instances": one["Instances"]} for one in found]
 
     def files(self, series: dict[str, Any]) -> list[bytes]:
-        """Return the DICOM files of a series of `series`."""
+        """Return the DICOM files of a series of ``series``."""
         return [self.call(f"/instances/{instance}/file") for instance in series["Instances"]]
 
     def call(self, path: str, data: bytes | None = None) -> bytes:

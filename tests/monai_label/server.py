@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """A server on loopback at a free port, which sees only copies of bundles and studies; `close` stops it.
+    """A server on loopback at a free port, which sees only copies of bundles and studies; ``close`` stops it.
 
     Args:
         python: interpreter of the MONAI Label environment.
@@ -91,7 +91,7 @@ class Server:
         return self.call("POST", f"/infer/{model}", query, fields)
 
     def open_session(self, *files: Path) -> str:
-        """Send a scan, or the files of a series, as 3D Slicer does, and return the session's id for `infer`."""
+        """Send a scan, or the files of a series, as 3D Slicer does, and return the session's id for ``infer``."""
         return self.call("PUT", "/session/", fields={"files": files}).json["session_id"]
 
     def batch_infer(self, model: str, images: str = "unlabeled", **params: Any) -> Answer:
@@ -100,11 +100,11 @@ class Server:
         return self.call("POST", f"/batch/infer/{model}", query, body=json.dumps(params))
 
     def train(self, model: str, run_sync: bool = True, **params: Any) -> Answer:
-        """Train; with run_sync=False, as 3D Slicer asks for, in a process of its own, see `training`."""
+        """Train; with run_sync=False, as 3D Slicer asks for, in a process of its own, see ``training``."""
         return self.call("POST", f"/train/{model}", {"run_sync": str(run_sync).lower()}, body=json.dumps(params))
 
     def training(self) -> Answer:
-        """Return the state of the newest training process; `json["status"]` ends as DONE or ERROR."""
+        """Return the state of the newest training process; ``json["status"]`` ends as DONE or ERROR."""
         return self.call("GET", "/train/")
 
     def datastore(self) -> dict[str, Any]:

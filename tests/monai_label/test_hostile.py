@@ -120,7 +120,7 @@ def test_a_macro(server, unchanged, key, tmp_path):
     refused(server.infer(BUNDLE, "case_2", {"label_name": "liver", key: f"%{tmp_path}/file.json::key"}), key)
 
 
-# Not for `device`: MONAI Label keeps it, and fails on it at every later request until it is started again.
+# Not for ``device``: MONAI Label keeps it, and fails on it at every later request until it is started again.
 @pytest.mark.parametrize("key", ["support", "label_name", "label_value"])
 def test_a_macro_that_names_no_file(server, unchanged, key, tmp_path):
     answer = server.infer(BUNDLE, "case_2", {"label_name": "liver", key: f"%{tmp_path}/nosuch.json::key"})

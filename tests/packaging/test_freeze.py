@@ -42,7 +42,7 @@ def slow(name):
 
 @pytest.fixture
 def case(request, dataset, tmp_path):
-    """A bundle's configuration, a prepared query, and what `freeze` is called with."""
+    """A bundle's configuration, a prepared query, and what ``freeze`` is called with."""
     bundle, overlays, settings, subjects = CASES[getattr(request, "param", "adnet")]
     files = {
         "support_image": [str(dataset / f"imagesTr/case_{number}.nii.gz") for number in subjects],

@@ -32,13 +32,13 @@ FULL_SIZE = ("adnet", "alpnet3d")
 
 @pytest.fixture(params=["repository", pytest.param("packaged", marks=pytest.mark.slow)])
 def folder_of(request, bundle_root, packaged):
-    """Give `folder_of(bundle)`: the same commands pass in the repository and on what was packaged from it."""
+    """Give ``folder_of(bundle)``: the same commands pass in the repository and on what was packaged from it."""
     return bundle_root if request.param == "repository" else packaged
 
 
 @pytest.fixture(params=["small", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("full size", "packaged"))])
 def network(request, bundle_root, packaged, options):
-    """Give `network(name)`: folder, arguments that name its inference configuration, and that configuration."""
+    """Give ``network(name)``: folder, arguments that name its inference configuration, and that configuration."""
 
     def get(name):
         bundle, overlays, settings = NETWORKS[name]
@@ -62,7 +62,7 @@ def network(request, bundle_root, packaged, options):
 
 @pytest.fixture
 def with_weights(network, own_scripts, tmp_path):
-    """As `network`, with a checkpoint and the network that it fits."""
+    """As ``network``, with a checkpoint and the network that it fits."""
 
     def get(name):
         folder, arguments, settings = network(name)
@@ -197,7 +197,7 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 
 
 def unlisted_packages(required):
-    """Top-level packages of all installed distributions but `required` and what these depend on."""
+    """Top-level packages of all installed distributions but ``required`` and what these depend on."""
     pending, known = list(required), set()
     while pending:
         name = re.sub(r"[-_.]+", "-", pending.pop()).lower()

@@ -36,7 +36,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """Give `installed(program, *arguments, cwd)`: run in an environment of the wheel and what it depends on."""
+    """Give ``installed(program, *arguments, cwd)``: run in an environment of the wheel and what it depends on."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     site = next(folder.glob("lib/python*/site-packages"))

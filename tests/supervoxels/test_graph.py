@@ -1,4 +1,4 @@
-"""3D Felzenszwalb: the published partitions, the plain algorithm in `oracle.py`, and what must hold for any image."""
+"""3D Felzenszwalb: the published partitions, the plain algorithm in ``oracle.py``, and what must hold for any image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scan is clipped once: what `fewshot prepare` has clipped says so in its file, and nobody clips it again."""
+"""A scan is clipped once: what ``fewshot prepare`` has clipped says so in its file, and nobody clips it again."""
 
 import nibabel as nib
 import numpy as np

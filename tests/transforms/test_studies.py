@@ -39,7 +39,7 @@ class LocalDatastore:
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A server with four studies, the second in another folder behind a link; `server(labels)` submits label maps."""
+    """A server with four studies, the second in another folder behind a link; ``server(labels)`` submits label maps."""
     for number, name in enumerate(("a", "b", "c,d", "$e"), 1):
         image, label = scan(number)
         save(tmp_path / f"{name}.nii.gz", image)

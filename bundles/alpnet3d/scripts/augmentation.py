@@ -52,11 +52,11 @@ class MillimetreAugmentation(VolumeAugmentation):
         """Interpolate the control points by cubic B-splines.
 
         Args:
-            noise: `(M, 3, n, n, n)` in [-1, 1), of `n` control points along each axis.
+            noise: ``(M, 3, n, n, n)`` in [-1, 1), of ``n`` control points along each axis.
             size: of the result in voxels.
 
         Returns:
-            Displacement `(M, 3, *size)` in mm.
+            Displacement ``(M, 3, *size)`` in mm.
         """
         inner = slice(2, -2)
         weights = [spline_weights(length, noise.shape[-1])[:, inner].to(noise) for length in size]
@@ -64,7 +64,7 @@ class MillimetreAugmentation(VolumeAugmentation):
         return torch.einsum("mdabc,xa,yb,zc->mdxyz", moved, *weights)
 
     def change_geometry(self, image: Tensor, *arguments: Tensor, **others: Tensor) -> Tensor:
-        """Warp volumes as `VolumeAugmentation` does; outside of each lies its smallest value."""
+        """Warp volumes as ``VolumeAugmentation`` does; outside of each lies its smallest value."""
         low = image.amin((2, 3, 4), keepdim=True)
         return super().change_geometry(image - low, *arguments, **others) + low
 
@@ -78,10 +78,10 @@ def spline_weights(length: int, control_points: int) -> Tensor:
 
     Args:
         length: of the axis in voxels.
-        control_points: `n`; the second and the last but one lie on the outer edges of the axis.
+        control_points: ``n``; the second and the last but one lie on the outer edges of the axis.
 
     Returns:
-        `(length, n)`, rows of sum 1.
+        ``(length, n)``, rows of sum 1.
     """
     place = (torch.arange(length) + 0.5) / length * (control_points - 3)
     distance = (place[:, None] - torch.arange(-1, control_points - 1)).abs()

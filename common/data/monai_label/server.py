@@ -22,7 +22,7 @@ class Study:
     """A scan of the server and its label map: paths, and the label's values by organ.
 
     An organ's name is in lower case, unless another of the same label differs from it in case alone. A label whose
-    names and values cannot be used says why in `fault`. `drawn` are the values in the label map, once it was read.
+    names and values cannot be used says why in ``fault``. ``drawn`` are the values in the label map, once it was read.
     """
 
     name: str

@@ -32,9 +32,9 @@ class Drawing:
     """One subject on its own grid, stored Left, Anterior, Superior.
 
     Attributes:
-        image: `(X, Y, Z)` int16 MR-like intensities.
-        label: `(X, Y, Z)` uint8 values of `LABELS`.
-        affine: `(4, 4)` voxel index to world millimetres (RAS+).
+        image: ``(X, Y, Z)`` int16 MR-like intensities.
+        label: ``(X, Y, Z)`` uint8 values of ``LABELS``.
+        affine: ``(4, 4)`` voxel index to world millimetres (RAS+).
     """
 
     image: NDArray[np.int16]
@@ -58,7 +58,7 @@ def draw_subject(generator: np.random.Generator) -> Drawing:
 
 
 def draw_abdomen(canvas: Canvas) -> None:
-    """Paint an abdomen, with the values of `LABELS`, in tissues named as in `TISSUES`."""
+    """Paint an abdomen, with the values of ``LABELS``, in tissues named as in ``TISSUES``."""
     cavity = _draw_trunk(canvas)
     _draw_bowel(canvas, cavity)
     _draw_midline(canvas)

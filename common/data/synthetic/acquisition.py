@@ -15,7 +15,7 @@ def acquire(canvas: Canvas) -> Volume:
         canvas: with everything painted.
 
     Returns:
-        `(X, Y, Z)` MR-like intensities, not negative.
+        ``(X, Y, Z)`` MR-like intensities, not negative.
     """
     generator = canvas.generator
     in_plane = generator.uniform(0.4, 1.1)
@@ -35,7 +35,7 @@ def acquire_ct(canvas: Canvas) -> Volume:
         canvas: with everything painted, its tissues in HU + 1024.
 
     Returns:
-        `(X, Y, Z)` in HU; air is -1024.
+        ``(X, Y, Z)`` in HU; air is -1024.
     """
     generator = canvas.generator
     signal = gaussian_filter(canvas.signal(), (0.6, 0.6, generator.uniform(0.05, 0.3)))
@@ -48,12 +48,12 @@ def add_rician_noise(signal: Volume, deviation: float, generator: np.random.Gene
     """Take the magnitude of a signal with noise in its real and its imaginary part, as MR stores it.
 
     Args:
-        signal: `(X, Y, Z)`.
+        signal: ``(X, Y, Z)``.
         deviation: of the noise in each part, in the signal's unit.
         generator: source of the noise.
 
     Returns:
-        `(X, Y, Z)`, not negative.
+        ``(X, Y, Z)``, not negative.
     """
     real, imaginary = generator.standard_normal((2, *signal.shape), dtype=np.float32) * deviation
     magnitude: Volume = np.hypot(signal + real, imaginary)

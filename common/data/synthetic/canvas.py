@@ -33,10 +33,10 @@ class Canvas:
         grain: factor of all textures.
 
     Attributes:
-        x, y, z: `(X, Y, Z)` place of each voxel in template millimetres.
-        image: `(X, Y, Z)` intensities.
-        label: `(X, Y, Z)` uint8.
-        body: `(X, Y, Z)` what is not air.
+        x, y, z: ``(X, Y, Z)`` place of each voxel in template millimetres.
+        image: ``(X, Y, Z)`` intensities.
+        label: ``(X, Y, Z)`` uint8.
+        body: ``(X, Y, Z)`` what is not air.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Canvas:
         self.tissues = {name: value * generator.uniform(1 - contrast, 1 + contrast) for name, value in tissues.items()}
 
     def signal(self) -> Volume:
-        """Give the intensities `(X, Y, Z)`, 0 outside of the body and where nothing is painted."""
+        """Give the intensities ``(X, Y, Z)``, 0 outside of the body and where nothing is painted."""
         return np.where(self.body, np.maximum(self.image, 0), 0).astype(np.float32)
 
     def labels(self) -> NDArray[np.uint8]:
-        """Give the labels `(X, Y, Z)`, 0 outside of the body."""
+        """Give the labels ``(X, Y, Z)``, 0 outside of the body."""
         return np.where(self.body, self.label, 0).astype(np.uint8)
 
     def noise(self, scale: float) -> Volume:
-        """Smooth noise of zero mean and unit variance with correlation length `scale` in millimetres."""
+        """Smooth noise of zero mean and unit variance with correlation length ``scale`` in millimetres."""
         weights = []
         for axis in self.axes:
             reach = np.abs(axis).max() + 2 * scale
@@ -120,7 +120,7 @@ class Canvas:
         return np.sqrt(along**2 + across**2 + (dz / size[2]) ** 2).astype(np.float32)
 
     def paint(self, where: Mask, tissue: str, texture: NDArray[np.floating[Any]] | float = 0.0, label: int = 0) -> None:
-        """Overwrite voxels with a tissue, its intensity modulated by the relative `texture`, and its label."""
+        """Overwrite voxels with a tissue, its intensity modulated by the relative ``texture``, and its label."""
         change = self.grain * np.broadcast_to(np.asarray(texture, np.float32), where.shape)[where]
         value = self.tissues[tissue] * (1 + change)
         self.image[where] = value

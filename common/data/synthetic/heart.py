@@ -16,7 +16,7 @@ TISSUES = {
 
 
 def draw_heart(canvas: Canvas) -> None:
-    """Paint a chest whose slices cut the heart across, with the values of `LABELS`, in the tissues of `TISSUES`."""
+    """Paint a chest whose slices cut the heart across, with the values of ``LABELS``, in the tissues of ``TISSUES``."""
     generator, x, y, z = canvas.generator, canvas.x, canvas.y, canvas.z
     radius = (np.abs(x / 150) ** 2.4 + np.abs(y / 105) ** 2.4) ** (1 / 2.4)
     rim = generator.uniform(0.06, 0.14) + 0.012 * canvas.noise(40)

@@ -22,9 +22,9 @@ class SyntheticScan:
 
     Attributes:
         family: name of what was drawn.
-        image: `(X, Y, Z)` float32; MR-like intensities, or HU.
-        label: `(X, Y, Z)` uint8 of the parts that the family names.
-        affine: `(4, 4)` voxel index to world millimetres (RAS+).
+        image: ``(X, Y, Z)`` float32; MR-like intensities, or HU.
+        label: ``(X, Y, Z)`` uint8 of the parts that the family names.
+        affine: ``(4, 4)`` voxel index to world millimetres (RAS+).
     """
 
     family: str
@@ -99,7 +99,7 @@ def draw_scan(seed: int, number: int, family: str | None = None) -> SyntheticSca
     Args:
         seed: of all scans.
         number: of the scan.
-        family: one of `FAMILIES`; None: drawn by their shares.
+        family: one of ``FAMILIES``; None: drawn by their shares.
 
     Returns:
         144 x 144 pixels of 1.5 to 3 mm, in 12 to 24 slices that are 5 to 12 mm apart; it does not depend on others.

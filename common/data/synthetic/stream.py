@@ -29,7 +29,7 @@ class SyntheticScans:
         seed: of the scans.
         volumes: scans of a chapter.
         episodes: that are drawn from a chapter.
-        sizes: smallest and largest factor of the transform's `min_size` of supervoxels; each scan has its own, evenly
+        sizes: smallest and largest factor of the transform's ``min_size`` of supervoxels; each scan has its own, evenly
             in the logarithm.
     """
 
@@ -61,7 +61,7 @@ class SyntheticScans:
             number: from 0 up.
 
         Returns:
-            Items, see `prepare_scan`.
+            Items, see ``prepare_scan``.
         """
         items = self._draw(number).result()
         self._drawn = {key: value for key, value in self._drawn.items() if key >= number}
@@ -97,10 +97,10 @@ def prepare_scan(transform: Compose, seed: int, number: int, sizes: Sequence[flo
         transform: steps of preprocessing after reading, supervoxels among them.
         seed: of the scans.
         number: of the scan.
-        sizes: see `SyntheticScans`.
+        sizes: see ``SyntheticScans``.
 
     Returns:
-        `image` `(1, X, Y, Z)` float32 and its `affine`, what else the transform makes of it, and `subject`.
+        ``image`` ``(1, X, Y, Z)`` float32 and its ``affine``, what else the transform makes of it, and ``subject``.
     """
     scan = draw_scan(seed, number)
     affine = torch.from_numpy(scan.affine)

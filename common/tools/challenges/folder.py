@@ -17,7 +17,7 @@ def find(folder: Path, channel: int | str | None = None, allow_outside: bool = F
     """List a dataset folder as training does, see ``load_datalist``; damaged scans are found when they are read.
 
     Raises:
-        FileNotFoundError: a file is missing that `dataset.json` lists.
+        FileNotFoundError: a file is missing that ``dataset.json`` lists.
         InputError: as for ``load_datalist``.
     """
     try:

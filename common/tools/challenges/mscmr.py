@@ -18,7 +18,7 @@ VALUES = {200: 1, 500: 2, 600: 3}
 
 
 def find(folder: Path) -> Findings:
-    """Pair `patient<id>_C0` with `patient<id>_C0_manual`, wherever they lie; other sequences stay where they are."""
+    """Pair ``patient<id>_C0`` with ``patient<id>_C0_manual``, wherever they lie; other sequences stay."""
     files = nifti_files(folder)
     images, faults = by_name(files, r"patient(\d+)_C0")
     labels, more = by_name(files, r"patient(\d+)_C0_manual")

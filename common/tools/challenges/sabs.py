@@ -20,7 +20,7 @@ TRAINING = [*range(1, 11), *range(21, 41)]
 
 
 def find(folder: Path) -> Findings:
-    """Pair `img0001` with `label0001`, wherever they lie; scans of the test set have no label map and stay."""
+    """Pair ``img0001`` with ``label0001``, wherever they lie; scans of the test set have no label map and stay."""
     files = nifti_files(folder)
     images, faults = by_name(files, r"img(\d{4})")
     labels, more = by_name(files, r"label(\d{4})")

@@ -49,7 +49,7 @@ def publish(staging: Path, output: Path, subjects: Sequence[str], describe: Call
         staging: where the scans wait; emptied in the end.
         output: folder of the dataset.
         subjects: names of the scans that wait.
-        describe: writes `dataset.json` into a folder and returns the number of folds.
+        describe: writes ``dataset.json`` into a folder and returns the number of folds.
 
     Returns:
         The number of folds.

@@ -17,7 +17,7 @@ from .runs import Run, Study
 # Under which name a manifest keeps each hash, and what it stands for.
 KINDS = {"data_sha256": "scans or label maps", "config_sha256": "content of its configurations", "code_sha256": "code"}
 _COMMON = Path(__file__).parents[2]
-# Parts of `common` that no score depends on.
+# Parts of ``common`` that no score depends on.
 _ASIDE = {"tools", "dicom", "monai_label"}
 
 

@@ -83,7 +83,7 @@ def save_nifti(path, array, affine):
 
 
 def write_chaos(folder, number, affine=None, shape=(40, 32, 12), reverse=False, mirror=False, greys=CHAOS_GREYS):
-    """Write `MR/<number>/T2SPIR`; slices may be numbered from the last one on, labels mirrored left to right."""
+    """Write ``MR/<number>/T2SPIR``; slices may be numbered from the last one on, labels mirrored left to right."""
     affine = grid(shape) if affine is None else affine
     points = world(shape, affine)
     lps = np.diag([-1.0, -1.0, 1.0])

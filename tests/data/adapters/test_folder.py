@@ -1,4 +1,4 @@
-"""`prepare folder` sees the subjects that training sees, or refuses the folder as training does."""
+"""``prepare folder`` sees the subjects that training sees, or refuses the folder as training does."""
 
 from __future__ import annotations
 

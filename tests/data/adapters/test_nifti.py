@@ -33,7 +33,7 @@ def faults(challenge, tree):
 
 
 def pair(tree, image, label, values, axcodes="LAS", shape=SHAPE, spacing=SPACING, air=0, mirror=False, scale=1):
-    """Write image and label map; `air` is added everywhere (HU), `scale` makes the organs smaller."""
+    """Write image and label map; ``air`` is added everywhere (HU), ``scale`` makes the organs smaller."""
     affine = grid(shape, spacing, axcodes)
     points = scale * world(shape, affine)
     save_nifti(tree / image, (np.rint(image_at(points)) + air).astype(np.int16), affine)
