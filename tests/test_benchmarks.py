@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: the naive flow gives the same masks, and the page is made from the figures."""
+"""The benchmarks measure what they say: the naive flow gives the same masks, and the page is made from the numbers."""
 
 import json
 

@@ -27,7 +27,7 @@ class PseudoLabelValidation:
     """Show after each epoch how well the network segments supervoxels in scans that it is not trained on.
 
     The same episodes are scored each time. They are those of training, with its augmentation and of another seed, so
-    that the figure says how far the training has come, and not how well organs are segmented.
+    that the number says how far the training has come, and not how well organs are segmented.
 
     Args:
         data: held-out datalist; label maps are not read.

@@ -62,31 +62,31 @@ def preview(
     figure = Figure(figsize=(_PANEL * _COLUMNS, height + _CHART), dpi=110, layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, _CHART]).flat
     dark, bright = volume.min(), np.percentile(volume[body], 99.5)
-    gray = np.clip((volume - dark) / max(bright - dark, 1e-6), 0, 1)
-    colors = _colors(int(labels.max()))
+    grey = np.clip((volume - dark) / max(bright - dark, 1e-6), 0, 1)
+    colours = _colours(int(labels.max()))
     panels = upper.subplots(panel_rows, _COLUMNS, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
     for axes in panels.flat:
         axes.set_axis_off()
     for axes, index in zip(panels.flat, shown, strict=False):
-        axes.imshow(_overlay(gray[..., index][window], labels[..., index][window], colors), aspect=aspect)
+        axes.imshow(_coloured(grey[..., index][window], labels[..., index][window], colours), aspect=aspect)
         axes.text(0.02, 0.98, f"slice {index}", color="white", fontsize=9, va="top", transform=axes.transAxes)
     _histogram(lower, np.bincount(labels[body])[1:], min_size)
     return save_figure(figure, path, mark)
 
 
-def _colors(count: int) -> NDArray[np.float64]:
+def _colours(count: int) -> NDArray[np.float64]:
     """Give ``(count, 3)`` colours of which neighbours in number differ in hue: steps of the golden section."""
     hues = np.arange(count) * 0.6180339887498949 % 1
     return hsv_to_rgb(np.stack([hues, np.full(count, 0.75), np.full(count, 1.0)], axis=1))
 
 
-def _overlay(gray: NDArray, labels: NDArray, colors: NDArray) -> NDArray:
+def _coloured(grey: NDArray, labels: NDArray, colours: NDArray) -> NDArray:
     """Blend ``(H, W)`` intensities in [0, 1] with coloured segments; their borders are drawn in full colour."""
     body = labels > 0
     border = body & find_boundaries(labels, mode="inner")
-    picture = np.repeat(gray[..., None], 3, axis=2)
-    picture[body] = (1 - _ALPHA) * picture[body] + _ALPHA * colors[labels[body] - 1]
-    picture[border] = colors[labels[border] - 1]
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    picture[body] = (1 - _ALPHA) * picture[body] + _ALPHA * colours[labels[body] - 1]
+    picture[border] = colours[labels[border] - 1]
     return picture
 
 

@@ -1,6 +1,6 @@
 """Run the benchmarks, each part in a process of its own: ``python -m tests.benchmarks [PART ...]``, or ``make bench``.
 
-Figures go to docs/benchmarks/cpu.json or gpu.json, part by part, and from there onto docs/benchmarks.md.
+Numbers go to docs/benchmarks/cpu.json or gpu.json, part by part, and from there onto docs/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -63,6 +63,6 @@ def peak_bytes(function: Callable[[], Any]) -> int:
 
 
 def status(name: str) -> int:
-    """A figure of this process in bytes: ``VmRSS``, what it holds, ``VmHWM``, the most it held, ``RssAnon``, ..."""
+    """A number of this process, in bytes: ``VmRSS``, what it holds, ``VmHWM``, the most it held, ``RssAnon``, ..."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md from the figures in docs/benchmarks."""
+"""docs/benchmarks.md from the numbers in docs/benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 HEAD = """# Benchmarks
 
 What the bundles cost on two kinds of machine, beside the naive flow and beside what the machine could do at most. This
-page is written by `make bench` from the figures in `docs/benchmarks`; what holds whatever the machine is tested by
+page is written by `make bench` from the numbers in `docs/benchmarks`; what holds whatever the machine is tested by
 counts in `tests/test_scaling.py`.
 
 - *naive*: organ by organ, every pair of slices encoded anew; in training one episode per step, made and augmented by
@@ -20,13 +20,13 @@ counts in `tests/test_scaling.py`.
 - *floor*: the time that the floating-point operations alone would take at the rate of a large matrix product in
   bfloat16, the best of the whole run. The rate of a machine shared with others changes; ratios say more than seconds.
 
-Times are medians (least to greatest) of rounds in which all variants take turns.
+Times are medians (least to greatest) of rounds in which all that is compared takes turns.
 """
 TITLES = {"cpu": "Without a GPU", "gpu": "With a GPU"}
 
 
 def page(folder: Path) -> str:
-    """Write the page for all machines with figures in a folder."""
+    """Write the page for all machines with numbers in a folder."""
     parts = [HEAD]
     for name, title in TITLES.items():
         path = folder / f"{name}.json"

@@ -50,8 +50,8 @@ def test_faster_and_leaner_than_the_plain_algorithm(run_python, record_property)
     memory = shipped["mebibytes"] / plain["mebibytes"]
     record_property("speed", speed)
     record_property("memory", memory)
-    figures = f"shipped {shipped}, plain {plain}: {speed:.1f} times as fast, {memory:.3f} of the memory"
-    print(figures)
+    numbers = f"shipped {shipped}, plain {plain}: {speed:.1f} times as fast, {memory:.3f} of the memory"
+    print(numbers)
     assert shipped["segments"] == plain["segments"] > 10
-    assert speed >= 6, figures
-    assert memory <= 0.35, figures
+    assert speed >= 6, numbers
+    assert memory <= 0.35, numbers
