@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
-from ..data.reading import file_name
+from ..data.reading import file_name, stem
 from ..files.writing import whole_file, write_json
 from ..inferers import FewShotInferer, FewShotVolumeInferer
 from .averages import dice_table
@@ -57,7 +57,7 @@ class CaseMetrics:
                 }
                 scores["hd95_mm"] = compute_hausdorff_distance(pred, label, percentile=95, **options)
                 scores["assd_mm"] = compute_average_surface_distance(pred, label, symmetric=True, **options)
-            case = Path(file_name(item["image"])).name.split(".nii")[0]
+            case = stem(file_name(item["image"]))
             for index, organ in enumerate(torch.as_tensor(item["image"].meta["support_organs"]).flatten().tolist()):
                 name = self.organ_names.get(organ, str(organ))
                 values = {key: _finite(column[0, index]) for key, column in scores.items()}

@@ -75,10 +75,10 @@ def run_on_ray(study: Study, runs: Sequence[Run], address: str | None = None, cp
 
 
 def write_slurm(output: Path, arguments: Sequence[str], number: int, gpus: int = 1) -> Path:
-    """Write a SLURM array script whose task i executes run i.
+    """Write ``crossval.sbatch`` into a folder: a SLURM array whose task i executes run i.
 
     Args:
-        output: folder for ``crossval.sbatch`` and the tasks' logs.
+        output: folder, also of the tasks' logs.
         arguments: of ``fewshot crossval``, without the engine.
         number: of runs.
         gpus: per task.

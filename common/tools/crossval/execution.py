@@ -92,10 +92,7 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
         study: folders.
         run: has been trained.
         overlay: name of the configuration.
-        file: that it writes into its output folder.
-
-    Returns:
-        Path of the file.
+        file: that it writes into its output folder; its path is returned.
 
     Raises:
         InputError: the evaluation failed; names the log. Or the run was made on other scans.

@@ -78,10 +78,6 @@ def is_paper_configuration(run: Run) -> bool:
 def published(run: Run, protocol: str) -> Figures | None:
     """Find a paper's figures for what a run measured; the method's own paper comes first.
 
-    Args:
-        run: gives method, dataset and setting.
-        protocol: such as ``ep1``.
-
     Returns:
         None where no paper has them, as for most untrained networks.
     """

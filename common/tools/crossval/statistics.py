@@ -75,12 +75,7 @@ class Summary:
 
 
 def summarise_entry(results: Sequence[Result], protocol: str) -> Summary:
-    """Average the runs of one bundle, variant, dataset and setting.
-
-    Args:
-        results: of these runs; groups of test organs together make up a fold.
-        protocol: such as ``ep1``.
-    """
+    """Average runs of one bundle, variant, dataset and setting; groups of test organs together make up a fold."""
     organs = entry_organs(results)
     values: dict[tuple[int, int], dict[str, float]] = {}
     places, lacking = [], []
@@ -142,12 +137,8 @@ def is_part(name: str, organ: str) -> bool:
 def compare(first: Summary, second: Summary) -> tuple[int, float, float]:
     """Test whether the first scores higher: one-sided Wilcoxon signed-rank test on mean Dice across all runs.
 
-    Args:
-        first: expected to be better.
-        second: paired with the first by fold and repeat; runs without a partner do not count.
-
     Returns:
-        Number of pairs, mean difference in points, and p, which is 1 where all pairs are equal.
+        Number of pairs of one fold and repeat, mean difference in points, and p, which is 1 where all pairs are equal.
     """
     from scipy.stats import wilcoxon
 

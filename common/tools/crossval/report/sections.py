@@ -12,7 +12,7 @@ from ..results import Result
 from ..runs import Run
 from ..table import Table
 from .charts import box_plot, curves
-from .run_pictures import Picture
+from .gallery import Picture
 
 _UNKNOWN, _NOT_RECORDED = "unknown", "none recorded"
 _FIXED = ("protocol", "case", "organ", "dice")
