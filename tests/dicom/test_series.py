@@ -106,10 +106,10 @@ def test_orientation_and_anisotropic_spacing(tmp_path, orientation):
 
 def test_order_is_by_position_whatever_names_and_numbers_say(tmp_path):
     paths = write_series(tmp_path / "series", STORED, numbers=[3, 0, 4, 1, 2])
-    assert check_series(tmp_path / "series") == paths
+    assert [item.path for item in check_series(tmp_path / "series")] == paths
     check_image(tmp_path / "series", paths, STORED)
     downwards = write_series(tmp_path / "down", STORED, step=-3.0)
-    assert check_series(tmp_path / "down") == downwards[::-1]
+    assert [item.path for item in check_series(tmp_path / "down")] == downwards[::-1]
     check_image(tmp_path / "down", downwards, STORED)
 
 
@@ -390,7 +390,7 @@ def test_series_that_would_be_misread(tmp_path, change, words):
 @pytest.mark.real_data
 def test_real_series(real_data, tmp_path):
     folder = real_data / "totalsegmentator" / "ct_dicom"
-    order = check_series(folder)
+    order = [item.path for item in check_series(folder)]
     assert len(order) == 20 and order == sorted(folder.iterdir(), reverse=True)
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / order[8].name).unlink()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import InputError
 from .characters import UTF8, codecs_of, decoded
+from .parsing import quiet
 
 # Attributes that a segmentation copies from its source and that may be empty but not absent.
 _MAY_BE_EMPTY = (
@@ -23,6 +24,7 @@ _ONE_TEXT = ("ST", "LT", "UT")  # a backslash in them is one
 _PATIENT = 0x0010  # group of the attributes that describe a patient
 
 
+@quiet()
 def complete(slices: Sequence[Any], series: str | Path) -> list[str]:
     """Mend, in place, what a segmentation copies from its source and what it must refer to.
 

@@ -21,7 +21,7 @@ from .headers import complete
 from .organs import find_organ
 from .parsing import quiet
 from .seg_reader import need_dicom
-from .series import check_series, holds_series, is_dicom
+from .series import check_series, holds_series, is_dicom, series_affine
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +70,15 @@ def write_segmentation(
     need_dicom()
     if not Path(series).is_dir():
         raise InputError(f"{series}: DICOM-SEG refers to a DICOM series; give its folder")
-    slices = [_header(path) for path in check_series(Path(series))]
-    grid = _grid(slices, series)
+    ordered = check_series(Path(series))
+    empty = torch.zeros(1).expand((1, *ordered[0].size, len(ordered)))
+    meta = {"filename_or_obj": str(series)}
+    grid = MetaTensor(empty, torch.as_tensor(series_affine(ordered)), meta=meta)
     label = read_label(label_map, grid) if isinstance(label_map, (str, Path)) else to_grid(label_map, grid)
     volume = label.as_tensor().round().to(torch.int32)[0].cpu().numpy()
     names = _present(volume, organ_names, label_map if isinstance(label_map, (str, Path)) else output)
-    with quiet():
-        lines = complete(slices, series)
-    for line in lines:
+    slices = [_header(item.path) for item in ordered]
+    for line in complete(slices, series):
         say(line)
     content = _as_file(series, mark, slices, volume, names, algorithm_name, algorithm_version)
     write_bytes(Path(output), content)
@@ -101,9 +102,7 @@ def check_headers(series: str | Path, say: Callable[[str], object] = logger.warn
         return
     slices = [_header(path) for path in sorted(Path(series).iterdir()) if path.is_file() and is_dicom(path)]
     try:
-        with quiet():
-            lines = complete(slices, series)
-        for line in lines:
+        for line in complete(slices, series):
             say(line)
         volume = np.ones((int(slices[0].Columns), int(slices[0].Rows), 1), np.int32)
         _as_file(series, "", slices[:1], volume, {1: "organ 1"}, "name", "version")
@@ -111,11 +110,11 @@ def check_headers(series: str | Path, say: Callable[[str], object] = logger.warn
         say(f"{one_line(error)}; its label map will be written, a DICOM-SEG will not")
 
 
+@quiet()
 def _header(path: Path) -> Any:
     import pydicom
 
-    with quiet():
-        return pydicom.dcmread(path, stop_before_pixels=True)
+    return pydicom.dcmread(path, stop_before_pixels=True)
 
 
 def _as_file(series: str | Path, mark: str, *content: Any) -> bytes:
@@ -129,21 +128,6 @@ def _as_file(series: str | Path, mark: str, *content: Any) -> bytes:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{series}: no DICOM-SEG can be made of its headers: {one_line(error)}") from error
     return stream.getvalue()
-
-
-def _grid(slices: Sequence[Any], series: str | Path) -> MetaTensor:
-    """An empty volume with the shape and the affine (RAS) of the stacked slices."""
-    first, last = slices[0], slices[-1]
-    row, column = np.reshape([float(part) for part in first.ImageOrientationPatient], (2, 3))
-    rows, columns = (float(part) for part in first.PixelSpacing)
-    start, end = (np.array([float(part) for part in item.ImagePositionPatient]) for item in (first, last))
-    normal = np.cross(row, column)
-    step = normal * float((end - start) @ normal) / (len(slices) - 1) if len(slices) > 1 else normal
-    affine = np.eye(4)
-    affine[:3] = np.stack([row * columns, column * rows, step, start], axis=1)
-    affine[:2] *= -1  # LPS to RAS
-    shape = (1, int(first.Columns), int(first.Rows), len(slices))
-    return MetaTensor(torch.zeros(1).expand(shape), torch.as_tensor(affine), meta={"filename_or_obj": str(series)})
 
 
 def _present(volume: np.ndarray, names: Mapping[int, str] | None, source: Any) -> dict[int, str]:

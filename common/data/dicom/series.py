@@ -53,7 +53,7 @@ def holds_series(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_dicom, _files(folder)))
 
 
-def check_series(folder: Path) -> list[Path]:
+def check_series(folder: Path) -> list[Slice]:
     """Check that a folder holds one whole, evenly spaced series of grey images of one frame; nothing is decoded.
 
     Slices that are missing at either end leave no trace in the others and are not noticed.
@@ -62,43 +62,12 @@ def check_series(folder: Path) -> list[Path]:
         folder: folder with the files of the series and nothing in other folders below.
 
     Returns:
-        The files in order of their position along the normal of the slices.
+        The slices in order of their position along their normal.
 
     Raises:
         InputError: no DICOM files, a damaged file, several series, a slice that is missing or there twice, a tilted
             gantry, more than ``LARGEST_VOLUME`` voxels.
     """
-    return [item.path for item in _ordered(folder)]
-
-
-def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Check a series and read its rescaled values, ``(X, Y, Z)`` float32, and affine ``(4, 4)`` to RAS in mm.
-
-    X counts columns, Y rows, Z slices by position. Slices one voxel thick where there is but one.
-
-    Raises:
-        InputError: as for ``check_series``, and pixels that cannot be decoded.
-    """
-    slices = _ordered(folder)
-    first, last = slices[0], slices[-1]
-    volume = np.empty((*first.size, len(slices)), np.float32)
-    packed = [number for number, item in enumerate(slices) if item.compressed]
-    if packed:
-        items = [slices[number] for number in packed]
-        volume[..., packed] = decode([item.path for item in items], [item.syntax for item in items], first.size)
-    with np.errstate(all="ignore"):  # what overflows is infinite and found
-        for number, item in enumerate(slices):
-            if not item.compressed:
-                volume[..., number] = pixel_values(read_dicom(item.path))
-    normal = np.cross(*first.axes)
-    step = float((last.position - first.position) @ normal) / (len(slices) - 1) if len(slices) > 1 else 1.0
-    affine = np.eye(4)
-    affine[:3] = np.column_stack([*(first.axes.T * first.spacing).T, normal * step, first.position])
-    affine[:2] *= -1  # LPS to RAS
-    return volume, affine
-
-
-def _ordered(folder: Path) -> list[Slice]:
     files = _files(folder)
     if not any(map(is_dicom, files)):
         below = next((path.parent for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)), None)
@@ -106,7 +75,8 @@ def _ordered(folder: Path) -> list[Slice]:
         raise InputError(f"{folder}: no DICOM files in this folder; {fix}")
     slices = [_slice(read_dicom(path)) for path in files]
     _check_single(folder, slices)
-    ordered = _by_position(slices)
+    normal = np.cross(*slices[0].axes)
+    ordered = sorted(slices, key=lambda item: float(item.position @ normal))
     _check_positions(folder, ordered)
     columns, rows = ordered[0].size
     if columns * rows * len(ordered) > LARGEST_VOLUME:
@@ -116,12 +86,41 @@ def _ordered(folder: Path) -> list[Slice]:
     return ordered
 
 
+def read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Check a series and read its rescaled values, ``(X, Y, Z)`` float32, and affine ``(4, 4)`` to RAS in mm.
+
+    X counts columns, Y rows, Z slices by position.
+
+    Raises:
+        InputError: as for ``check_series``, and pixels that cannot be decoded.
+    """
+    slices = check_series(folder)
+    volume = np.empty((*slices[0].size, len(slices)), np.float32)
+    packed = [number for number, item in enumerate(slices) if item.compressed]
+    if packed:
+        items = [slices[number] for number in packed]
+        volume[..., packed] = decode([item.path for item in items], [item.syntax for item in items], items[0].size)
+    with np.errstate(all="ignore"):  # what overflows is infinite and found
+        for number, item in enumerate(slices):
+            if not item.compressed:
+                volume[..., number] = pixel_values(read_dicom(item.path))
+    return volume, series_affine(slices)
+
+
+def series_affine(slices: Sequence[Slice]) -> np.ndarray:
+    """Return the affine ``(4, 4)`` to RAS in mm of slices in order, one voxel thick where there is but one."""
+    first, last = slices[0], slices[-1]
+    normal = np.cross(*first.axes)
+    step = float((last.position - first.position) @ normal) / (len(slices) - 1) if len(slices) > 1 else 1.0
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([*(first.axes.T * first.spacing).T, normal * step, first.position])
+    affine[:2] *= -1  # LPS to RAS
+    return affine
+
+
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and not _is_other(path)]
-
-
-def _is_other(path: Path) -> bool:
-    return path.name.startswith(".") or path.name == "DICOMDIR" or path.name.lower().endswith(_OTHER_FILES)
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != ".")
+    return [path for path in files if path.name != "DICOMDIR" and not path.name.lower().endswith(_OTHER_FILES)]
 
 
 def _slice(file: DicomFile) -> Slice:
@@ -151,22 +150,13 @@ def _check_single(folder: Path, slices: Sequence[Slice]) -> None:
         alike = next((group for group in groups if _alike(group[0], item)), None)
         groups.append([item]) if alike is None else alike.append(item)
     if len(groups) > 1:
-        _refuse_several(folder, [(len(group), group[0].path.name) for group in groups])
+        listed = ", ".join(f"{len(group)} slices like {group[0].path.name}" for group in groups)
+        raise InputError(f"{folder}: {len(groups)} series are mixed ({listed}); put each into a folder of its own")
 
 
 def _alike(one: Slice, other: Slice) -> bool:
     same = one.series == other.series and one.size == other.size
     return same and np.allclose(one.axes, other.axes, atol=1e-3) and np.allclose(one.spacing, other.spacing, atol=1e-3)
-
-
-def _refuse_several(folder: Path, groups: Sequence[tuple[int, str]]) -> None:
-    listed = ", ".join(f"{count} slices like {name}" for count, name in groups)
-    raise InputError(f"{folder}: {len(groups)} series are mixed ({listed}); put each into a folder of its own")
-
-
-def _by_position(slices: Sequence[Slice]) -> list[Slice]:
-    normal = np.cross(*slices[0].axes)
-    return sorted(slices, key=lambda item: float(item.position @ normal))
 
 
 def _check_positions(folder: Path, slices: Sequence[Slice]) -> None:

@@ -59,7 +59,7 @@ def prepare(case: Case) -> Volumes:
     Raises:
         InputError: the series or a PNG file is damaged, missing or superfluous, or has an unknown grey value.
     """
-    files = check_series(case.image)
+    files = [item.path for item in check_series(case.image)]
     image = read_scan(case.image)
     slices = [_organs(path, image) for path in _pair(files, case.labels[0])]
     label = MetaTensor(torch.from_numpy(np.stack(slices, axis=-1)[None]).float(), affine=image.affine)
@@ -73,7 +73,8 @@ def _pair(slices: Sequence[Path], ground: Path) -> list[Path]:
     of_name = {path.stem: path for path in files}
     names = [path.stem for path in slices]
     if not set(names) & set(of_name) and len(files) == len(slices):
-        ordered = dict(zip(sorted(names, key=natural_key), sorted(files, key=_order), strict=True))
+        files.sort(key=lambda path: natural_key(path.stem))
+        ordered = dict(zip(sorted(names, key=natural_key), files, strict=True))
         return [ordered[name] for name in names]
     without = [name for name in names if name not in of_name]
     if without:
@@ -84,10 +85,6 @@ def _pair(slices: Sequence[Path], ground: Path) -> list[Path]:
             f"{ground / extra[0]}.png: no slice of this name ({len(names)} for {len(files)} PNG files); restore it"
         )
     return [of_name[name] for name in names]
-
-
-def _order(path: Path) -> list[tuple[int, str]]:
-    return natural_key(path.stem)
 
 
 def _organs(path: Path, image: MetaTensor) -> np.ndarray:
