@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
@@ -32,20 +32,17 @@ def organ_names(label_maps: Sequence[str | Path], names: Mapping[int, str] | Non
     Raises:
         InputError: a file cannot be read, or two label maps have different names for one value.
     """
-    sources: tuple[Callable[[Path], dict[int, str]], ...] = (_dicom_names, _slicer_names, _snap_names, _dataset_names)
     found: dict[int, tuple[str, str | Path]] = {}
     for path in label_maps:
-        own = next((own for source in sources if (own := source(Path(path).absolute()))), {})
+        place = Path(path).absolute()
+        own = segment_names(place) if is_dicom_seg(place) else {}
+        own = own or _slicer_names(place) or _snap_names(place) or _dataset_names(place)
         for value, name in own.items():
             other, first = found.setdefault(value, (name, path))
             if value > 0 and other.casefold() != name.casefold():
                 raise InputError(f"{path}: label value {value} is {name}, and {other} in {first}; give them one value")
     known = {value: name for value, (name, _) in found.items() if value > 0}
     return known | {int(value): name for value, name in (names or {}).items()}
-
-
-def _dicom_names(path: Path) -> dict[int, str]:
-    return segment_names(path) if is_dicom_seg(path) else {}
 
 
 def _slicer_names(path: Path) -> dict[int, str]:

@@ -33,7 +33,7 @@ def load_datalist(
 ) -> list[Item]:
     """List a dataset's scans, sorted naturally by subject.
 
-    Scans are files in one of the formats of ``reading.EXTENSIONS`` or folders with one DICOM series each. With a
+    Scans are files in one of the formats of ``formats.EXTENSIONS`` or folders with one DICOM series each. With a
     `dataset.json` (Medical Segmentation Decathlon, nnU-Net 1 and 2) they are those that it stands for. Otherwise they
     lie in `imagesTr/`, `images/`, the folder itself or, where all of these are empty, in folders below; label maps lie
     in `labelsTr/`, `labels/` or `masks/` or beside their scans, called like them but for words such as "img" and "seg".
@@ -129,17 +129,13 @@ def natural_key(subject: SubjectId) -> list[tuple[int, str]]:
 def _find(datalist: Sequence[Item], subject: SubjectId) -> Item:
     named = [item for item in datalist if item["subject"] == str(subject)]
     if not named and str(subject).isdecimal():
-        named = [item for item in datalist if _trailing_number(item["subject"]) == int(subject)]
+        ends = re.compile(rf"(.*\D)?0*{int(subject)}")
+        named = [item for item in datalist if ends.fullmatch(item["subject"])]
     if len(named) == 1:
         return named[0]
     found = "fits several subjects" if named else "is unknown"
     available = ", ".join(item["subject"] for item in named or datalist)
     raise InputError(f"subject {subject!r} {found}; available: {available}")
-
-
-def _trailing_number(subject: str) -> int | None:
-    match = re.search(r"\d+$", subject)
-    return int(match.group()) if match else None
 
 
 def _dataset_folder(dataset_dir: str | Path) -> Path:

@@ -107,7 +107,8 @@ def listed_files(
     """
     entries = description.get(section, [])
     if "training" not in description and section == "training":
-        entries = [_as_listed(entry) for entry in description.get("dataset", {}).values()]
+        listed = description.get("dataset", {}).values()
+        entries = [{**entry, "image": entry.get("images")} if isinstance(entry, dict) else entry for entry in listed]
     found = []
     for entry in entries:
         paths = {"image": entry} if isinstance(entry, str) else entry
@@ -120,10 +121,6 @@ def listed_files(
         files = [_inside(folder, text, allow_outside) for text in images]
         found.append((files, _inside(folder, label, allow_outside) if label else None))
     return found
-
-
-def _as_listed(entry: Any) -> Any:
-    return {"image": entry.get("images"), "label": entry.get("label")} if isinstance(entry, dict) else entry
 
 
 def _is_path(value: Any) -> bool:

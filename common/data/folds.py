@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..errors import InputError
 from .datalists import Item, SubjectId, exclude_subjects, natural_key, select_subjects
+from .names import organ_words
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,9 @@ def split(
         support = chosen.support if support is None else support
         queries = chosen.queries if queries is None else queries
     elif fold is not None and support is None and queries is None:
-        unseen = _tenth(datalist, fold)
+        if len(datalist) >= _HELD_OUT:
+            subjects = [item["subject"] for item in datalist]
+            unseen = select_subjects(datalist, make_folds(subjects, fold, _HELD_OUT).queries)
         kept = f"{len(unseen)} held out to follow it" if unseen else "nothing is kept out"
         logger.warning(
             f"fold {fold}: no scan has a label map, so none could be scored; {kept}, "
@@ -210,21 +213,15 @@ def label_values(organs: Iterable[str], label_names: Mapping[str, int]) -> list[
     Raises:
         InputError: the dataset has no such label.
     """
-    values = {_words(name): value for name, value in label_names.items()}
-    wanted = list(organs)
-    missing = [organ for organ in wanted if _words(organ) not in values]
+    values = {frozenset(organ_words(name)): value for name, value in label_names.items()}
+    wanted = {organ: frozenset(organ_words(organ)) for organ in organs}
+    missing = [organ for organ, words in wanted.items() if words not in values]
     if missing:
         raise InputError(
             f"the labels {missing} are needed, dataset.json names {list(label_names)}: "
             "rename its labels, or use setting 1"
         )
-    return sorted(values[_words(organ)] for organ in wanted)
-
-
-def _tenth(datalist: Sequence[Item], fold: int) -> list[Item]:
-    if len(datalist) < _HELD_OUT:
-        return []
-    return select_subjects(datalist, make_folds([item["subject"] for item in datalist], fold, _HELD_OUT).queries)
+    return sorted(values[words] for words in wanted.values())
 
 
 def _published(subjects: Sequence[str], dataset: str, fold: int, support_rule: Literal["wrap", "last"]) -> Fold:
@@ -235,7 +232,3 @@ def _published(subjects: Sequence[str], dataset: str, fold: int, support_rule: L
     if len(ordered) != len(PUBLISHED_SUBJECTS["sabs"]):
         raise InputError(f"the published SABS folds need its 30 scans, found {len(ordered)}: complete them")
     return Fold([ordered[int(index)] for index in chosen.queries], ordered[int(chosen.support)])
-
-
-def _words(name: str) -> frozenset[str]:
-    return frozenset(name.lower().replace("_", " ").split())

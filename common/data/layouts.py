@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,15 +114,19 @@ def _listed(listed: Sequence[tuple[list[Path], Path | None]]) -> list[Subject]:
         else:
             subjects.append(Subject(stem(images[0]), _channels_of(images[0]), label))
     named = cases([stem(image) for image, _ in single], [stem(label) for _, label in single if label is not None])
-    by_name: dict[str, Subject] = {}
-    for image, label in single:
-        name, number = named[stem(image)]
-        known = by_name.get(name)
+    return subjects + _grouped((image, named[stem(image)], label) for image, label in single)
+
+
+def _grouped(scans: Iterable[tuple[Path, tuple[str, str], Path | None]]) -> list[Subject]:
+    """Group scans, their subject and channel, and label map; a channel that is there begins another subject."""
+    subjects: list[Subject] = []
+    latest: dict[str, Subject] = {}
+    for path, (name, number), label in scans:
+        known = latest.get(name)
         if known is None or number in known.channels or known.label != label:
-            known = Subject(name, label=label)
+            known = latest[name] = Subject(name, label=label)
             subjects.append(known)
-            by_name[name] = known
-        known.channels[number] = image
+        known.channels[number] = path
     return subjects
 
 
@@ -158,57 +162,35 @@ def _below(folder: Path) -> list[Subject]:
         raise InputError(f"{folder}: holds {len(inner)} datasets, no scans of its own; name one, such as {inner[0]}")
     paths = [(path.relative_to(folder).parts, path) for path in sorted(folder.rglob("*"))]
     shown = [(parts, path) for parts, path in paths if not any(part.startswith(".") for part in parts)]
-    return _paired(
-        [
-            ("_".join([*parts[:-1], stem(path)]).replace(" ", "_"), path)
-            for parts, path in shown
-            if is_volume(path) or holds_series(path)
-        ],
-        [],
-    )
+    chosen = ((parts, path) for parts, path in shown if is_volume(path) or holds_series(path))
+    return _paired({path: "_".join([*parts[:-1], stem(path)]).replace(" ", "_") for parts, path in chosen}, {})
 
 
-def _named(files: Sequence[Path]) -> list[tuple[str, Path]]:
-    return [(stem(path), path) for path in files]
+def _named(files: Sequence[Path]) -> dict[Path, str]:
+    return {path: stem(path) for path in files}
 
 
-def _paired(files: Sequence[tuple[str, Path]], maps: Sequence[tuple[str, Path]], always: bool = False) -> list[Subject]:
+def _paired(files: Mapping[Path, str], maps: Mapping[Path, str], always: bool = False) -> list[Subject]:
     """Tell scans from label maps, group the channels of a subject, and give each its label map.
 
     Args:
-        files: names and paths of what lies together, scans and perhaps label maps.
-        maps: names and paths of what lies in the folder of label maps.
+        files: paths and names of what lies together, scans and perhaps label maps.
+        maps: paths and names of what lies in the folder of label maps.
         always: the names of all scans end in the number of their channel.
-    """
-    labelled = {name for name, _ in maps}
-    beside = [(name, path) for name, path in files if is_label_name(name) and name not in labelled]
-    images = [(name, path) for name, path in files if (name, path) not in beside]
-    for name, path in images:
-        if is_confidence_name(name):
-            raise InputError(f"{path}: a confidence map by its name, no scan; move it out of the folder")
-    found = cases({name for name, _ in images}, labelled, always)
-    subjects: list[Subject] = []
-    latest: dict[str, Subject] = {}
-    for name, path in images:
-        case, number = found[name]
-        if case not in latest or number in latest[case].channels:
-            latest[case] = Subject(case)
-            subjects.append(latest[case])
-        latest[case].channels[number] = path
-    _give_labels(subjects, maps, beside)
-    return subjects
-
-
-def _give_labels(
-    subjects: Sequence[Subject], maps: Sequence[tuple[str, Path]], beside: Sequence[tuple[str, Path]]
-) -> None:
-    """Give each subject its label map.
 
     Raises:
         InputError: a label map beside the scans belongs to none of them, or a label map to several, or two to one.
     """
+    labelled = set(maps.values())
+    beside = {path: name for path, name in files.items() if is_label_name(name) and name not in labelled}
+    images = {path: name for path, name in files.items() if path not in beside}
+    for path, name in images.items():
+        if is_confidence_name(name):
+            raise InputError(f"{path}: a confidence map by its name, no scan; move it out of the folder")
+    found = cases(set(images.values()), labelled, always)
+    subjects = _grouped((path, found[name], None) for path, name in images.items())
     by_name = {subject.name: subject for subject in subjects}
-    for name, path in (*maps, *beside):
+    for path, name in (*maps.items(), *beside.items()):
         fitting = belongs_to(name, list(by_name)) or belongs_to(name.removesuffix("_0000"), list(by_name))
         if len(fitting) > 1:
             raise InputError(f"{path}: the label map may be of {' or '.join(fitting)}; name it after its scan")
@@ -217,10 +199,11 @@ def _give_labels(
             if subject.label is not None:
                 raise InputError(f"{subject.label} and {path} are both label maps of {subject.name}; move one away")
             subject.label = path
-        elif (name, path) in beside:
+        elif path in beside:
             raise InputError(
                 f"{path}: a label map by its name, and no scan beside it is called so; name it after its scan, or "
                 "rename it if it is a scan"
             )
         else:
             logger.warning("%s: no scan of that name; the label map is left out", path)
+    return subjects

@@ -91,6 +91,11 @@ def belongs_to(label: str, subjects: Sequence[str]) -> list[str]:
     return [subject for subject in subjects if _key(subject) == _key(label)]
 
 
+def organ_words(name: str) -> list[str]:
+    """Split an organ's name into its words in small letters, however a dataset writes it: ``Kidney, right``."""
+    return re.findall(r"[^\W_]+", name.lower())
+
+
 def _words(name: str) -> list[str]:
     return re.findall(r"[^\W\d_]+|\d+", name.lower())
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from ...errors import InputError
+from ..names import organ_words
 
 PRIVATE_SCHEME = "99FEWSHOT"
 
@@ -49,7 +50,7 @@ def find_organ(name: str) -> tuple[Any, list[Any]]:
     """
     from pydicom.sr.coding import Code
 
-    words = re.findall(r"[a-z0-9]+", name.lower())
+    words = organ_words(name)
     organ = _listed(words)
     if organ is not None:
         return organ, []

@@ -9,6 +9,7 @@ import torch
 from monai.data import MetaTensor
 from scipy.ndimage import binary_dilation
 
+from ...data.names import organ_words
 from .base import Challenge, Volumes
 
 # Millilitres, wide enough for disease; most lower bounds also allow for organs that leave the field of view.
@@ -50,7 +51,8 @@ def problems(volumes: Volumes, names: Mapping[str, int], challenge: Challenge) -
         f"no {organ} in the label map; complete or replace it" for organ in challenge.required if organ not in found
     ]
     for organ, volume in found.items():
-        low, high = PLAUSIBLE_ML.get(_without_side(organ), (0, np.inf))
+        plain = " ".join(word for word in organ_words(organ) if word not in ("left", "right"))
+        low, high = PLAUSIBLE_ML.get(organ, PLAUSIBLE_ML.get(plain, (0, np.inf)))
         if not low <= volume <= high:
             lines.append(f"{organ} of {volume:g} mL, plausible are {low} to {high} mL; label values or files swapped?")
     lines += _wrong_sides(volumes, {name: names[name] for name in found})
@@ -110,9 +112,3 @@ def _wrong_sides(volumes: Volumes, names: Mapping[str, int]) -> list[str]:
         if centres["liver"] <= middle:
             lines.append(f"liver lies left of the {other}, not on the patient's right; mirrored, or labels swapped")
     return lines
-
-
-def _without_side(organ: str) -> str:
-    if organ in PLAUSIBLE_ML:
-        return organ
-    return " ".join(word for word in organ.replace("_", " ").lower().split() if word not in ("left", "right"))
