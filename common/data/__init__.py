@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..files.hashing import hash_files
 from .cache import VolumeCache, intensity_statistics
 from .datalists import exclude_subjects, label_names, load_datalist, select_subjects
 from .folds import Fold, label_values, make_folds, number_of_folds, organ_groups, published_fold, split, training_items
@@ -16,7 +15,6 @@ __all__ = [
     "VolumeCache",
     "cache_folder",
     "exclude_subjects",
-    "hash_files",
     "intensity_statistics",
     "label_names",
     "label_values",

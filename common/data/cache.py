@@ -150,17 +150,16 @@ class VolumeCache(PersistentDataset):
         yield from in_workers(_prepare_in_worker, jobs, workers, _start_worker, (self._pickled_transform,))
 
 
-def intensity_statistics(dataset: Iterable[Mapping[str, Any]], key: str = "image") -> tuple[float, float]:
+def intensity_statistics(dataset: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
     """Mean and population standard deviation over all voxels of all images, summed in float64.
 
     Args:
-        dataset: items with a tensor or array of any shape under `key`, for example a `VolumeCache`.
-        key: entry to read.
+        dataset: items with a tensor or array of any shape under `image`, for example a `VolumeCache`.
 
     Raises:
         InputError: the dataset is empty.
     """
-    volumes = (torch.as_tensor(item[key]).double() for item in dataset)
+    volumes = (torch.as_tensor(item["image"]).double() for item in dataset)
     found = [(volume.numel(), float(volume.mean()), float(volume.var(correction=0))) for volume in volumes]
     if not found:
         raise InputError("intensity statistics need at least one image, the dataset is empty")

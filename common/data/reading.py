@@ -21,23 +21,9 @@ from ..errors import InputError
 from .clipped import CLIPPED, clipped_percentile
 from .dicom.seg_reader import is_dicom_seg, read_dicom_seg
 from .dicom.series import is_dicom, read_series
-from .formats import EXTENSIONS, LARGEST_VOLUME, damaged, extension, nifti_header, read_header, read_voxels
-
-__all__ = [
-    "EXTENSIONS",
-    "check_label",
-    "check_resampling",
-    "check_scan",
-    "extension",
-    "file_name",
-    "holds_its_voxels",
-    "nifti_header",
-    "read_label",
-    "read_scan",
-    "scan_shape",
-    "stem",
-    "to_grid",
-]
+from .formats import extension, read_header, read_voxels
+from .formats.header import LARGEST_VOLUME
+from .formats.voxels import damaged
 
 _LARGEST_FLOAT = 2**24  # whole numbers up to here are exact in float32
 _SAME_PLACE = 0.1  # of a voxel that a corner of scan and label map may lie apart, from rounding in headers
@@ -52,7 +38,7 @@ def read_scan(path: str | Path) -> MetaTensor:
     forms, units and dimensions are had by ``nifti_header(meta["filename_or_obj"])``.
 
     Args:
-        path: file with one of ``EXTENSIONS``, in any capitals, or the folder of a DICOM series.
+        path: file with one of ``formats.EXTENSIONS``, in any capitals, or the folder of a DICOM series.
 
     Raises:
         InputError: no such file, damaged, of another kind, or no scan.

@@ -9,10 +9,9 @@ from .outputs import MergeOrgansd, OrganMasksd, ScoredMasks
 from .preprocessing import ScanPreprocessing
 from .preview import SavePreviewd
 from .reading import LoadScansd
-from .saving import SaveAnswerd
 from .summary import PrintSummaryd
 from .support import LoadSupportd
-from .warnings import WarnOfAnswerd, WarnUnlikeTrainingd
+from .warnings import WarnUnlikeTrainingd
 
 __all__ = [
     "CropPadInPlaned",
@@ -23,14 +22,12 @@ __all__ = [
     "PrintSummaryd",
     "QueryExtentd",
     "SafeSpacingd",
-    "SaveAnswerd",
     "SaveDicomSegd",
     "SavePreviewd",
     "ScanPreprocessing",
     "ScoredMasks",
     "SliceAxisd",
     "StudySupportd",
-    "WarnOfAnswerd",
     "WarnUnlikeTrainingd",
     "WriteAnswerd",
 ]

@@ -13,7 +13,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from ..data.reading import extension, file_name, nifti_header
+from ..data.formats import extension
+from ..data.formats.nifti import nifti_header
+from ..data.reading import file_name
 from ..errors import InputError, in_server
 from ..files.writing import write_bytes
 from ..results.marks import voxels_mark

@@ -101,13 +101,9 @@ def warn_if_unlike(query: MetaTensor, support: MetaTensor) -> None:
 def intensity_distance(one: Tensor, other: Tensor) -> float:
     """Mean distance between the quantiles of two normalised volumes of any shape."""
     levels = torch.linspace(0.02, 0.98, 49)
-    low, high = (torch.quantile(_sample(volume), levels) for volume in (one, other))
+    samples = (volume.flatten()[:: max(1, volume.numel() // 2**18)].float().cpu() for volume in (one, other))
+    low, high = (torch.quantile(sample, levels) for sample in samples)
     return float((low - high).abs().mean())
-
-
-def _sample(volume: Tensor, count: int = 2**18) -> Tensor:
-    """Values of about that many voxels, evenly spread over the volume."""
-    return volume.flatten()[:: max(1, volume.numel() // count)].float().cpu()
 
 
 def _voxel_size(volume: MetaTensor) -> Tensor:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from monai.transforms import LoadImage
 
-from common.data.reading import check_resampling, nifti_header, read_label, read_scan, scan_shape, stem
+from common.data.formats.nifti import nifti_header
+from common.data.reading import check_resampling, read_label, read_scan, scan_shape, stem
 from common.errors import InputError
 from common.transforms import LoadScansd, SafeSpacingd
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import InputError
-from .header import LARGEST_VOLUME, Header
+from .header import Header
 from .metaimage import read_metaimage
-from .nifti import nifti_header, read_nifti
+from .nifti import read_nifti
 from .nrrd import read_nrrd
-from .voxels import damaged, read_voxels
+from .voxels import read_voxels
 
 # By extension, in small letters; the longer one of two that fit first.
 _READERS: dict[str, Callable[[Path], Header]] = {
@@ -20,16 +20,7 @@ _READERS: dict[str, Callable[[Path], Header]] = {
 }
 EXTENSIONS = tuple(_READERS)
 
-__all__ = [
-    "EXTENSIONS",
-    "LARGEST_VOLUME",
-    "Header",
-    "damaged",
-    "extension",
-    "nifti_header",
-    "read_header",
-    "read_voxels",
-]
+__all__ = ["EXTENSIONS", "extension", "read_header", "read_voxels"]
 
 
 def extension(path: str | Path) -> str:

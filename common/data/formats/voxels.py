@@ -6,6 +6,7 @@ import bz2
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,8 +33,7 @@ def read_voxels(header: Header, small: float) -> np.ndarray:
         InputError: the file is truncated or damaged.
     """
     check_claim(header, small)
-    buffer = _read_raw(header) if header.encoding == "raw" else _read_encoded(header)
-    stored = np.frombuffer(buffer, header.dtype).reshape(header.shape, order="F")
+    stored = np.frombuffer(_read(header), header.dtype).reshape(header.shape, order="F")
     if header.slope is None:
         return stored
     with np.errstate(all="ignore"):
@@ -45,7 +45,7 @@ def decoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
     if encoding == "zlib":
         yield from _inflated(stream)
         return
-    opened: Any = gzip.open if encoding == "gzip" else bz2.open
+    opened: Any = {"gzip": gzip.open, "bzip2": bz2.open, "raw": nullcontext}[encoding]
     with opened(stream) as source:
         while piece := source.read(_PIECE):
             yield piece
@@ -58,19 +58,7 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: truncated or damaged ({one_line(error)}); export or copy it again")
 
 
-def _read_raw(header: Header) -> bytes:
-    try:
-        with header.data.open("rb") as stream:
-            stream.seek(header.start + header.skip)
-            found = stream.read(header.size)
-    except OSError as error:
-        raise damaged(header.path, error) from error
-    if len(found) != header.size:
-        raise damaged(header.path, EOFError("the file ends early"))
-    return found
-
-
-def _read_encoded(header: Header) -> bytearray:
+def _read(header: Header) -> bytearray:
     found, passed, end = bytearray(), 0, header.skip + header.size
     try:
         with header.data.open("rb") as stream:
@@ -78,6 +66,8 @@ def _read_encoded(header: Header) -> bytearray:
             for piece in decoded(stream, header.encoding):
                 found += piece[max(header.skip - passed, 0) : max(end - passed, 0)]
                 passed += len(piece)
+                if header.encoding == "raw" and passed >= end:
+                    break
                 if passed > end + LARGEST_REST:
                     raise ValueError(f"it is longer than the {end} bytes that its header promises")
     except DAMAGE as error:

@@ -33,8 +33,12 @@ def checked_request(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
     for key, value in data.items():
         if key != "support" and isinstance(value, str) and value.startswith(("$", "@", "%")):
             raise InputError(f"{key}: the value {shortened(value)!r} begins with {value[0]}; give a plain value")
-    _check_model(data)
-    _check_tag(data)
+    files, file = model_files(str(data.get("model"))), data.get("model_filename")
+    if files and file != files and file not in files:
+        raise InputError(f"model_filename: this model has {listed(files)}; got {shortened(file)!r}")
+    tag = data.get("label_tag", "original")  # `..` would lead out of the folder of labels, and write over the scan
+    if not isinstance(tag, str) or not re.fullmatch(r"\w[\w.-]*", tag):
+        raise InputError(f"label_tag is a name of letters, digits, _, - and dots; got {shortened(tag)!r}")
     if (dtype := data.get("result_dtype")) and dtype not in _TYPES:
         raise InputError(f"result_dtype is one of {', '.join(_TYPES)}; got {shortened(dtype)!r}")
     if not isinstance(compress := data.get("result_compress", False), bool):
@@ -107,20 +111,6 @@ def _check_device(data: Mapping[Hashable, Any]) -> None:
         usable = False
     if not usable:
         raise InputError(f"device: this machine cannot compute on {shortened(device)!r}; try cpu")
-
-
-def _check_model(data: Mapping[Hashable, Any]) -> None:
-    files = model_files(str(data.get("model")))
-    name = data.get("model_filename")
-    if files and name != files and name not in files:
-        raise InputError(f"model_filename: this model has {listed(files)}; got {shortened(name)!r}")
-
-
-def _check_tag(data: Mapping[Hashable, Any]) -> None:
-    """Refuse a tag that leads out of the folder of labels: `..` would write the answer over the scan."""
-    tag = data.get("label_tag", "original")
-    if not isinstance(tag, str) or not re.fullmatch(r"\w[\w.-]*", tag):
-        raise InputError(f"label_tag is a name of letters, digits, _, - and dots; got {shortened(tag)!r}")
 
 
 def _ending(data: Mapping[Hashable, Any]) -> str:

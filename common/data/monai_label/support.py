@@ -30,7 +30,6 @@ class StudySupportd(MapTransform):
 
     Args:
         keys: key of the query image, still a path.
-        allow_missing_keys: skip if the query is absent.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
