@@ -13,7 +13,7 @@ from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
 from ..speed.encoding import Encoding
 from .canvas import common_size, place, take_out
-from .support import Support, plain, probabilities, query_extents, read_support, report_unseen
+from .support import Support, check_seen, plain, probabilities, query_extents, read_support
 
 
 class FewShotInferer(Inferer):
@@ -135,7 +135,10 @@ class FewShotInferer(Inferer):
             images = torch.cat([_slices(volume) for volume in support.images])
             support_features = self.encode.support(segmenter, images[support_slices])
             labels = torch.cat([_slices(volume) for volume in support.labels])
-            self._check_seen(segmenter, labels, support.organs, pairs, list(support_features.shape[2:]))
+            for rows in pairs:
+                organ, size = support.organs[rows[0, 1]], list(support_features.shape[2:])
+                drawn = labels[rows[:, 2:].unique(), 0] == organ
+                check_seen(segmenter, int(organ), drawn, size, self.refuse_unseen)
         for rows in self._batches(pairs):
             # Each pair of query slice and support slices is related once, whichever organs share it.
             unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
@@ -152,16 +155,6 @@ class FewShotInferer(Inferer):
             log_probabilities = segmenter.to_log_probabilities(scores, list(query.shape[:2]))
             foreground[rows[:, 1], rows[:, 0]] = log_probabilities[:, 1].exp().to(foreground.dtype)
         return foreground.movedim(1, -1)
-
-    def _check_seen(
-        self, segmenter: FewShotSegmenter, labels: Tensor, organs: Tensor, pairs: list[Tensor], size: list[int]
-    ) -> None:
-        """Find organs of which the network sees nothing on any of their support slices."""
-        for rows in pairs:
-            slices = rows[:, 2:].unique()
-            mask = (labels[slices] == organs[rows[0, 1]]).to(torch.float32)
-            if not bool((segmenter.mask_at_features(mask.unsqueeze(1), size) > 0).any()):
-                report_unseen(int(organs[rows[0, 1]]), int(mask.sum()), list(mask.shape[2:]), size, self.refuse_unseen)
 
     def _batches(self, pairs: list[Tensor]) -> Iterator[Tensor]:
         """Join the organs' pairs, those with the same number of shots together, in batches of query slices."""

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from ..errors import InputError
+from ..networks import FewShotSegmenter
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,10 @@ def read_support(inputs: Tensor) -> Support:
     meta = getattr(inputs, "meta", {})
     if "support_image" not in meta:
         raise InputError("the query carries no support; put LoadSupportd last in the preprocessing")
+    # Without the channel and, where a data loader has added one, the batch axis of (1, X, Y, Z).
     images, labels = (
-        [_volume(volume).to(inputs.device) for volume in meta[key]] for key in ("support_image", "support_label")
+        [plain(volume).reshape(volume.shape[-3:]).to(inputs.device) for volume in meta[key]]
+        for key in ("support_image", "support_label")
     )
     return Support(images, labels, torch.as_tensor(meta["support_organs"]).flatten().to(inputs.device))
 
@@ -73,23 +76,25 @@ def probabilities(foreground: Tensor, inputs: Tensor) -> Tensor:
     return MetaTensor(answer).copy_meta_from(inputs) if isinstance(inputs, MetaTensor) else answer
 
 
-def report_unseen(organ: int, pixels: int, size: list[int], features: list[int], refuse: bool) -> None:
-    """Tell that an organ's drawing vanishes at feature size.
+def check_seen(segmenter: FewShotSegmenter, organ: int, mask: Tensor, features: list[int], refuse: bool) -> None:
+    """Tell where an organ's drawing vanishes at feature size.
 
     Args:
+        segmenter: network.
         organ: its label value.
-        pixels: drawn on its support slices or windows.
-        size: of the images.
-        features: of the feature maps.
+        mask: on its support slices or windows, ``(K, *S)``.
+        features: size of the feature maps.
         refuse: raise instead of logging a warning.
 
     Raises:
         InputError: asked to.
     """
-    cell = " x ".join(str(max(1, n // f)) for n, f in zip(size, features, strict=True))
+    if bool((segmenter.mask_at_features(mask[:, None, None].to(torch.float32), features) > 0).any()):
+        return
+    cell = " x ".join(str(max(1, n // f)) for n, f in zip(mask.shape[1:], features, strict=True))
     message = (
-        f"organ {organ}: only {pixels} pixels are drawn, and the network, whose features cover {cell} pixels, sees "
-        "none of them; draw more of it, or list organs without it"
+        f"organ {organ}: only {int(mask.sum())} pixels are drawn, and the network, whose features cover "
+        f"{cell} pixels, sees none of them; draw more of it, or list organs without it"
     )
     if refuse:
         raise InputError(message)
@@ -99,8 +104,3 @@ def report_unseen(organ: int, pixels: int, size: list[int], features: list[int],
 def plain(volume: Tensor) -> Tensor:
     """Drop the meta."""
     return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
-
-
-def _volume(volume: Tensor) -> Tensor:
-    """Drop channel and, where a data loader has added one, batch axis of ``(1, X, Y, Z)``."""
-    return plain(volume).reshape(volume.shape[-3:])

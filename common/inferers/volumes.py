@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
 from ..speed.encoding import Encoding
-from .support import Support, plain, probabilities, query_extents, read_support, report_unseen
+from .support import Support, check_seen, plain, probabilities, query_extents, read_support
 
 logger = logging.getLogger(__name__)
 
@@ -136,10 +136,8 @@ class FewShotVolumeInferer(Inferer):
         size = list(support_features.shape[2:])
         for chosen, numbers in organs.items():
             for organ in numbers:
-                mask = masks[list(chosen), organ].to(torch.float32)
-                if not bool((segmenter.mask_at_features(mask[:, None, None], size) > 0).any()):
-                    value = int(support.organs[organ])
-                    report_unseen(value, int(mask.sum()), list(mask.shape[1:]), size, self.refuse_unseen)
+                drawn = masks[list(chosen), organ]
+                check_seen(segmenter, int(support.organs[organ]), drawn, size, self.refuse_unseen)
 
         def score(windows: Tensor) -> Tensor:
             foreground = windows.new_zeros((len(windows), len(support.organs), *windows.shape[2:]))

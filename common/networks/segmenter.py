@@ -156,7 +156,9 @@ class FewShotSegmenter(nn.Module):
         Raises:
             InputError: the weights are of another network; the first names that differ are given.
         """
-        missing, unexpected = self._differing_names(state_dict)
+        own = self.state_dict()
+        fits = {name for name, value in state_dict.items() if name in own and own[name].shape == value.shape}
+        missing, unexpected = ([name for name in names if name not in fits] for names in (own, state_dict))
         if missing or unexpected:
             raise InputError(
                 f"checkpoint of another network: {len(missing)} weights missing or of another shape {missing[:2]}, "
@@ -169,9 +171,3 @@ class FewShotSegmenter(nn.Module):
         # No cache of converted weights: the memory of a CUDA graph must not leave it.
         with torch.autocast(image.device.type, torch.bfloat16, cache_enabled=False):
             return self.encoder(image).float()
-
-    @torch.jit.unused
-    def _differing_names(self, state_dict: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        own = self.state_dict()
-        fits = {name for name, value in state_dict.items() if name in own and own[name].shape == value.shape}
-        return [name for name in own if name not in fits], [name for name in state_dict if name not in own]

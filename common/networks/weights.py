@@ -98,9 +98,9 @@ def _public_file(init: str, depth: int) -> Path:
         raise InputError(f"init: no public {init} weights for ResNet-{depth}; there are {known}; or use none")
     name = _FILES[init, depth]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if path.is_file() and _is_whole(path):
-        return path
     if path.is_file():
+        if hash_files(path).hex().startswith(_digits(path)):
+            return path
         logger.warning(f"{path} is damaged: its SHA-256 does not begin with {_digits(path)}; it is fetched again")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -115,10 +115,6 @@ def _public_file(init: str, depth: int) -> Path:
 
 def _digits(path: Path) -> str:
     return path.stem.rpartition("-")[2]
-
-
-def _is_whole(path: Path) -> bool:
-    return hash_files(path).hex().startswith(_digits(path))
 
 
 def _fill_backbone(backbone: nn.Module, path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..networks import FewShotSegmenter
 from .layout import is_convolution, prefer_channels_last
@@ -96,26 +96,18 @@ def fold(encoder: nn.Module) -> nn.Module:
         ValueError: the copy computes something else.
     """
     folded = copy.deepcopy(encoder)
-    before: nn.Module | None = None
+    before = ""
     for name, module in list(folded.named_modules()):
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and before is not None:
-            _fold_into(before, module)
-            parent, _, child = name.rpartition(".")
-            setattr(folded.get_submodule(parent), child, nn.Identity())
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and before:
+            convolution: Any = folded.get_submodule(before)
+            folded.set_submodule(before, fuse_conv_bn_eval(convolution, module))
+            folded.set_submodule(name, nn.Identity())
         if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
-            before = module if is_convolution(module) else None
+            before = name if is_convolution(module) else ""
     if not _alike(encoder, folded):
         raise ValueError("normalisation does not follow its convolution")
     prefer_channels_last(folded)
     return folded
-
-
-def _fold_into(convolution: Any, norm: Any) -> None:
-    """Give a convolution the weights that it has together with the BatchNorm behind it."""
-    weight, bias = fuse_conv_bn_weights(
-        convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
-    convolution.weight, convolution.bias = weight, bias
 
 
 def _alike(one: nn.Module, other: nn.Module) -> bool:
@@ -130,8 +122,13 @@ def _alike(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _bfloat16_encoder(encoder: nn.Module) -> Callable[[Tensor], Tensor]:
-    folded = _fold_if_possible(encoder)
-    if folded is None:
+    try:
+        folded = fold(encoder)
+        weighted = [module for module in folded.modules() if next(module.parameters(recurse=False), None) is not None]
+        if not all(map(is_convolution, weighted)):
+            raise ValueError("layers other than convolutions have weights of their own")
+    except Exception as error:  # whatever copies or forward passes of other kinds of modules do
+        logger.info("the encoder cannot be folded, bfloat16 by autocast instead: %s", error)
 
         def under_autocast(images: Tensor) -> Tensor:
             with torch.autocast(images.device.type, torch.bfloat16):
@@ -145,17 +142,6 @@ def _bfloat16_encoder(encoder: nn.Module) -> Callable[[Tensor], Tensor]:
             if not f"{name}.".startswith(kept):
                 module.to(torch.bfloat16)
     return lambda images: folded(images).float()
-
-
-def _fold_if_possible(encoder: nn.Module) -> nn.Module | None:
-    """Fold an encoder; None if that cannot be, or if layers other than convolutions have weights of their own."""
-    try:
-        folded = fold(encoder)
-    except Exception as error:  # whatever copies or forward passes of other kinds of modules do
-        logger.info("the encoder cannot be folded, bfloat16 by autocast instead: %s", error)
-        return None
-    weighted = [module for module in folded.modules() if next(module.parameters(recurse=False), None) is not None]
-    return folded if all(is_convolution(module) for module in weighted) else None
 
 
 def _to_weight_type(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,10 +12,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.util import img_as_float64
 
 from . import edges, forest
+from .forest import Floats, Numbers, Pairs
 
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.uint32]
-Pairs = NDArray[np.uint64]
 _SAMPLE = 1 << 16
 _END = 1 << 32
 
