@@ -25,16 +25,13 @@ def read_records(output: Path, challenge: Challenge) -> dict[str, Record]:
     """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return {}
-    refused = InputError(f"{output}: exists and was not made by preparing {challenge.name}; choose another folder")
-    if not (output / "dataset.json").is_file():
-        raise refused
     try:
         preparation = json.loads((output / "dataset.json").read_text(encoding="utf-8"))["preparation"]
         name, records = preparation["challenge"], dict(preparation["scans"])
-    except (ValueError, KeyError, TypeError):
-        raise refused from None
+    except (OSError, ValueError, KeyError, TypeError):
+        name, records = "", {}
     if name != challenge.name:
-        raise refused
+        raise InputError(f"{output}: exists and was not made by preparing {challenge.name}; choose another folder")
     for subject, record in records.items():
         if not is_record(record):
             raise InputError(f"{output / 'dataset.json'}: the record of {subject} is damaged; delete it, or the output")
@@ -70,14 +67,12 @@ def write_description(
         "labels": dict(names) or {"background": 0, **unnamed},
         "numTraining": len(subjects),
         "numTest": 0,
-        "training": [_files(subject, records[subject]) for subject in subjects],
+        "training": [
+            {key: f"./{FOLDERS[key]}/{subject}.nii.gz" for key in records[subject]["files"]} for subject in subjects
+        ],
         "test": [],
         "folds": folds,
         "preparation": {"challenge": challenge.name, "scans": {subject: records[subject] for subject in subjects}},
     }
     write_json(output / "dataset.json", description)
     return len(folds)
-
-
-def _files(subject: str, record: Record) -> dict[str, str]:
-    return {key: f"./{FOLDERS[key]}/{subject}.nii.gz" for key in record["files"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ...errors import InputError, one_line
 from ...files.hashing import hash_files
 from ...speed.workers import in_workers
 from . import chaos, folder, mscmr, sabs, visceral
-from .base import Case, Volumes
+from .base import Case
 from .checks import problems, volumes_ml
 from .write import Record, is_record, is_written, write_scan
 
@@ -82,14 +83,16 @@ def run_job(job: Job) -> Outcome:
     version, inputs = f"{adapter.name}-{adapter.version}", _digest(job)
     if is_written(job.output, case.subject, job.record, version, inputs):
         return Outcome(case.subject, job.record, kept=True)
-    record = _read_record(job.staging / f"{case.subject}.json")
-    if is_written(job.staging, case.subject, record, version, inputs):
-        return Outcome(case.subject, record)
+    with suppress(FileNotFoundError, ValueError):  # none waits, or a damaged one
+        record = json.loads((job.staging / f"{case.subject}.json").read_bytes())
+        if is_record(record) and is_written(job.staging, case.subject, record, version, inputs):
+            return Outcome(case.subject, record)
     try:
         volumes = adapter.prepare(case)
     except InputError as error:
         return Outcome(case.subject, faults=(one_line(error),))
-    names = job.names or _unnamed(volumes)
+    values = [] if volumes.label is None else volumes.label.unique().int().tolist()
+    names = job.names or {f"organ {value}": value for value in values if value}
     lines = [f"{case.labels[0]}: {line}" for line in problems(volumes, names, adapter)]
     if lines and adapter.strict:
         return Outcome(case.subject, faults=tuple(lines))
@@ -98,26 +101,12 @@ def run_job(job: Job) -> Outcome:
     return Outcome(case.subject, write_scan(job.staging, case.subject, volumes, made))
 
 
-def _read_record(path: Path) -> Record:
-    """Read the record of a scan that waits; empty where there is none, or a damaged one."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return record if is_record(record) else {}
-
-
 def _one_thread() -> None:
     import itk
     import torch
 
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
     torch.set_num_threads(1)
-
-
-def _unnamed(volumes: Volumes) -> dict[str, int]:
-    values = [] if volumes.label is None else volumes.label.unique().int().tolist()
-    return {f"organ {value}": value for value in values if value}
 
 
 def _digest(job: Job) -> str:

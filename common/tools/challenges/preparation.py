@@ -14,7 +14,7 @@ from ...errors import InputError
 from . import folder
 from .base import Challenge, Findings
 from .description import read_records, write_description
-from .jobs import CHALLENGES, Job, Outcome, run_jobs
+from .jobs import CHALLENGES, Job, run_jobs
 from .staging import publish, staging_folder
 
 
@@ -95,7 +95,16 @@ def prepare(
             [Job(challenge, case, names, output, staging, records.get(case.subject, {})) for case in found.cases],
             num_workers,
         )
-        sound = _refuse_damaged(found, outcomes, source, output, skip_damaged, say)
+        faults = [*found.faults, *(fault for outcome in outcomes for fault in outcome.faults)]
+        for fault in faults:
+            say(f"fault: {fault}")
+        sound = [outcome for outcome in outcomes if not outcome.faults]
+        if faults and (not skip_damaged or not sound):
+            raise DamagedInputError(
+                f"{source}: {len(faults)} faults, {len(sound)} sound scans; {output} was not changed; repair the "
+                f"download or leave the damaged scans out (skip_damaged); first fault: {faults[0]}",
+                faults,
+            )
         summary = Summary(output, missing=found.missing, left_alone=found.left_alone)
         for outcome in sound:
             (summary.kept if outcome.kept else summary.prepared).append(outcome.subject)
@@ -126,25 +135,3 @@ def _find(adapter: Challenge, source: Path, say: Callable[[str], object]) -> Fin
     for line in found.missing:
         say(f"missing: {line}")
     return found
-
-
-def _refuse_damaged(
-    found: Findings,
-    outcomes: list[Outcome],
-    source: Path,
-    output: Path,
-    skip_damaged: bool,
-    say: Callable[[str], object],
-) -> list[Outcome]:
-    """Give the sound outcomes, or refuse all of them for the damaged ones."""
-    faults = [*found.faults, *(fault for outcome in outcomes for fault in outcome.faults)]
-    for fault in faults:
-        say(f"fault: {fault}")
-    sound = [outcome for outcome in outcomes if not outcome.faults]
-    if faults and (not skip_damaged or not sound):
-        raise DamagedInputError(
-            f"{source}: {len(faults)} faults, {len(sound)} sound scans; {output} was not changed; repair the download "
-            f"or leave the damaged scans out (skip_damaged); first fault: {faults[0]}",
-            faults,
-        )
-    return sound

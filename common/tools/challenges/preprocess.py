@@ -65,14 +65,9 @@ def as_stored(image: MetaTensor) -> MetaTensor:
     return image
 
 
-def clip_top(image: MetaTensor, percentile: float = TOP_PERCENTILE) -> MetaTensor:
-    """Clip intensities above a percentile of the whole volume; whole numbers are clipped at a whole number.
-
-    Args:
-        image: ``(1, X, Y, Z)``.
-        percentile: 0 to 100.
-    """
-    top = float(np.percentile(image.numpy(), percentile))
+def clip_top(image: MetaTensor) -> MetaTensor:
+    """Clip intensities above ``TOP_PERCENTILE`` of a volume ``(1, X, Y, Z)``; whole numbers at a whole number."""
+    top = float(np.percentile(image.numpy(), TOP_PERCENTILE))
     return image.clamp(max=top if image.is_floating_point() else int(top))
 
 

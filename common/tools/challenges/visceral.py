@@ -28,6 +28,7 @@ LABELS = {"background": 0, **{organ: value for value, organ in enumerate(ORGANS.
 SILVER_SCANS, GOLD_SCANS = 65, 20
 
 _SCAN = r"(\d+_\d+_CTce_[A-Za-z]+)"
+_ORGAN = _SCAN + r"_(\d+)(?:_\w*)?"
 
 
 def find(folder: Path) -> Findings:
@@ -37,7 +38,7 @@ def find(folder: Path) -> Findings:
     found = Findings(faults=faults)
     segmentations: dict[str, dict[int, Path]] = {}
     for path in files:
-        match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w*)?", stem(path))
+        match = re.fullmatch(_ORGAN, stem(path))
         if match is None:
             continue
         organs = segmentations.setdefault(match[1], {})
@@ -73,10 +74,8 @@ def prepare(case: Case) -> Volumes:
     image = read_scan(case.image)
     label = torch.zeros_like(image)
     for path in case.labels:
-        match = re.fullmatch(_SCAN + r"_(\d+)(?:_\w*)?", stem(path))
-        if match is None:
-            raise InputError(f"{path}: no RadLex id in the name; name it as the challenge does")
-        label[read_label(path, image) > 0] = LABELS[ORGANS[int(match[2])]]
+        radlex = int(re.sub(_ORGAN, r"\2", stem(path)))
+        label[read_label(path, image) > 0] = LABELS[ORGANS[radlex]]
     return Volumes(as_stored(image), _sides(label, case))
 
 

@@ -34,7 +34,7 @@ def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> 
         if volume is not None:
             path = folder / FOLDERS[key] / f"{subject}.nii.gz"
             with whole_file(path) as partial:
-                _save(partial, volume, is_label=key == "label", clipped=volumes.clipped if key == "image" else None)
+                nib.save(_as_nifti(volume, key == "label", volumes.clipped), partial)
             files[key] = path.stat().st_size
     record = {**record, "files": files, "clipped_percentile": volumes.clipped}
     write_json(folder / f"{subject}.json", record)
@@ -63,12 +63,12 @@ def is_written(folder: Path, subject: str, record: Record, version: str, inputs:
     return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
 
 
-def _save(path: Path, volume: MetaTensor, is_label: bool, clipped: float | None) -> None:
+def _as_nifti(volume: MetaTensor, is_label: bool, clipped: float | None) -> nib.Nifti1Image:
     array = volume[0].numpy()
     image = nib.Nifti1Image(array.astype(np.uint8) if is_label else array, volume.affine.numpy().astype(float))
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
     image.header.set_xyzt_units("mm", "sec")
-    if clipped is not None:
+    if clipped is not None and not is_label:
         mark_clipped(image.header, clipped)
-    nib.save(image, path)
+    return image
