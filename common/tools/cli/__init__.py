@@ -19,11 +19,24 @@ from . import doctor, files, methods, studies, training
 from .quiet import keep_quiet
 
 _GENERAL = ("--debug", "--verbose", "--quiet")
-_GROUPS = {
-    "Segment": ["segment", "freeze", "dicom-seg"],
-    "Train": ["train", "doctor", "supervoxels", "statistics", "prepare"],
-    "Study": ["evaluate", "crossval", "table", "analyse", "report"],
-    "Ship": ["package", "where", "new-method"],
+_supervoxels = typer.Typer(no_args_is_help=True, help="Supervoxels, the pseudo-labels of training.")
+_GROUPS: dict[str, dict[str, Any]] = {
+    "Segment": {"segment": methods.segment, "freeze": files.freeze_organ, "dicom-seg": files.dicom_seg},
+    "Train": {
+        "train": training.train,
+        "doctor": doctor.doctor,
+        "supervoxels": _supervoxels,
+        "statistics": methods.statistics,
+        "prepare": files.prepare_data,
+    },
+    "Study": {
+        "evaluate": methods.evaluate,
+        "crossval": studies.crossval,
+        "table": studies.table,
+        "analyse": studies.analyse_runs,
+        "report": studies.report,
+    },
+    "Ship": {"package": files.package_bundles, "where": methods.where, "new-method": files.start_method},
 }
 
 
@@ -56,28 +69,12 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
 app = typer.Typer(
     cls=_Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
-_verbs: dict[str, Callable[..., None]] = {
-    "train": training.train,
-    "evaluate": methods.evaluate,
-    "segment": methods.segment,
-    "statistics": methods.statistics,
-    "where": methods.where,
-    "new-method": files.start_method,
-    "doctor": doctor.doctor,
-    "crossval": studies.crossval,
-    "table": studies.table,
-    "analyse": studies.analyse_runs,
-    "prepare": files.prepare_data,
-    "report": studies.report,
-    "package": files.package_bundles,
-    "freeze": files.freeze_organ,
-    "dicom-seg": files.dicom_seg,
-}
-for _name, _verb in _verbs.items():
-    app.command(_name)(_guarded(_verb))
-supervoxels_app = typer.Typer(no_args_is_help=True, help="Supervoxels, the pseudo-labels of training.")
-supervoxels_app.command("preview")(_guarded(methods.preview))
-app.add_typer(supervoxels_app, name="supervoxels")
+for _name, _verb in [pair for verbs in _GROUPS.values() for pair in verbs.items()]:
+    if isinstance(_verb, typer.Typer):
+        app.add_typer(_verb, name=_name)
+    else:
+        app.command(_name)(_guarded(_verb))
+_supervoxels.command("preview")(_guarded(methods.preview))
 
 
 @app.callback()

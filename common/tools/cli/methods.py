@@ -46,8 +46,7 @@ def evaluate(
     """Score a trained bundle under EP1 and EP2, case by case."""
     overlays = ",".join(part for part in (config, "evaluate") if part)
     settings = {**dataset_settings(data, channel, allow_outside), "fold": fold}
-    settings |= {name: literal(place) for name, place in given(checkpoint=checkpoint, output_dir=output_dir).items()}
-    settings |= given(seed=seed, device=device)
+    settings |= given(checkpoint=checkpoint, output_dir=output_dir, seed=seed, device=device)
     settings |= read_overrides(override or [])
     _run(bundle, ["train"], overlays, "train", settings)
 
@@ -89,14 +88,11 @@ def segment(
         "summary": "json" if as_json else "text",
         "organ_names": parse_names(names),
     }
-    if checkpoint is not None:
-        overrides["checkpoint"] = literal(checkpoint)
     if organs is not None:
         overrides["organs"] = read_integers(organs, "--organs")
     if query_slices is not None:
-        overrides["query_slices"] = read_integers(query_slices, "--query-slices")
-        overrides["protocol"] = "ep1"
-    overrides |= given(precision=precision, device=device)
+        overrides |= {"query_slices": read_integers(query_slices, "--query-slices"), "protocol": "ep1"}
+    overrides |= given(checkpoint=checkpoint, precision=precision, device=device)
     overrides["trained#configs"] = ["train", *split_names(config)]
     overrides |= read_overrides(override or [])
     _run(bundle, ["inference"], "", "infer", overrides)

@@ -29,8 +29,6 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda:0; default: a GPU 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that this command did not make.")]
 Channel = Annotated[str | None, typer.Option(help="Number or name, where subjects have several (case_0001).")]
 Outside = Annotated[bool, typer.Option("--allow-outside", help="dataset.json may name files outside of its folder.")]
-
-
 Data = Annotated[
     str, typer.Option("--data", "--dataset-dir", help="Folder of scans, labels optional; phantom is built in.")
 ]
@@ -43,15 +41,14 @@ def file_setting(paths: list[str]) -> str:
 
 def dataset_settings(dataset_dir: str, channel: str | None, allow_outside: bool) -> dict[str, Any]:
     """Give the settings that say which scans a dataset holds."""
-    settings: dict[str, Any] = {"dataset_dir": literal(dataset_dir)}
-    if channel is not None:
-        settings["channel"] = literal(channel)
-    return settings | ({"allow_outside": True} if allow_outside else {})
+    chosen = given(channel=None if channel is None else literal(channel), allow_outside=allow_outside or None)
+    return {"dataset_dir": literal(dataset_dir), **chosen}
 
 
 def given(**settings: Any) -> dict[str, Any]:
-    """Keep the settings that were given: those that are not None."""
-    return {name: value for name, value in settings.items() if value is not None}
+    """Keep the settings that were given: those that are not None; paths as they are."""
+    found = {name: value for name, value in settings.items() if value is not None}
+    return {name: literal(value) if isinstance(value, Path) else value for name, value in found.items()}
 
 
 def split_names(config: str) -> list[str]:

@@ -29,9 +29,5 @@ def workflow(*args: Any, **kwargs: Any) -> Any:
     built = bundle_workflow(*args, **kwargs)
     if _quiet:
         for handler in logging.getLogger().handlers:
-            handler.addFilter(_is_ours)
+            handler.addFilter(lambda record: record.levelno >= logging.ERROR or record.name.startswith("common."))
     return built
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or record.name.split(".")[0] == "common"

@@ -35,29 +35,45 @@ def crossval(
     task: Annotated[int | None, typer.Option(min=0, help="Execute this run of the list only.")] = None,
 ) -> None:
     """Train and evaluate a bundle on all folds, resumably: one small result file per run."""
+    import sys
 
-    settings = {
-        "dataset": dataset,
-        "folds": None if folds is None else read_folds(folds),
-        "repeats": repeats,
-        "setting": setting,
-        "untrained": untrained,
-        "seed": seed,
-    }
-    study = {"data": data or dataset, "output": output, "protocols": split_names(protocols), "processes": processes}
-    chosen = {
-        **settings,
-        "config": _with_data(dataset, split_names(config)),
-        "overrides": read_overrides(override or []),
-    }
-    _crossval(bundle, chosen, ablation, study, engine, jobs, task)
+    from ...configuration.settings import check_value
+    from ...configuration.workflow import bundle_folder, check_configuration
+    from ...handlers.resuming import make_folder
+    from ..crossval.engines import run_locally, run_on_ray, write_slurm
+    from ..crossval.provenance import scans
+    from ..crossval.runs import CHALLENGES, Study, ablation_overlays, list_runs
 
-
-def _with_data(dataset: str, config: list[str]) -> list[str]:
-    """Put the overlay of a public data set among the overlays: its folds go with its preprocessing."""
-    from ..crossval.runs import CHALLENGES
-
-    return config if dataset not in CHALLENGES or dataset in config else [dataset, *config]
+    bundle = bundle_folder(bundle)
+    study = Study(bundle, data or dataset, output, split_names(protocols), processes)
+    overrides = read_overrides(override or [])
+    settings: dict[str, Any] = {"repeats": repeats, "setting": setting, "untrained": untrained, "seed": seed}
+    settings |= {"dataset": dataset, "data": study.data, "folds": None if folds is None else read_folds(folds)}
+    if engine not in ("local", "ray", "slurm"):
+        raise InputError(f"--engine is {engine!r}; it takes local, ray or slurm")
+    check_value("protocols", study.protocols)
+    base = split_names(config)
+    if dataset in CHALLENGES and dataset not in base:  # its folds go with its preprocessing
+        base = [dataset, *base]
+    configs = [base, *([*base, overlay] for overlay in (ablation_overlays(bundle, ablation, base) if ablation else []))]
+    for names in configs:
+        check_configuration(bundle, ["train", *names, "evaluate"], overrides)
+    runs = [run for names in configs for run in list_runs(bundle, config=names, overrides=overrides, **settings)]
+    if task is not None:
+        if task >= len(runs):
+            raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")
+        runs = [runs[task]]
+    if engine != "slurm":  # a SLURM script may be written elsewhere
+        scans(study, runs[0])
+        make_folder(output, "--output")
+    if engine == "slurm":
+        arguments = sys.argv[sys.argv.index("crossval") + 1 :]
+        kept = [part for part in arguments if part not in ("--engine", "slurm", "--engine=slurm")]
+        print(write_slurm(output, kept, len(runs), processes))
+    elif engine == "ray":
+        run_on_ray(study, runs, cpus=jobs)
+    else:
+        run_locally(study, runs, jobs)
 
 
 def table(
@@ -106,52 +122,3 @@ def report(
     from ..crossval.report import write_report
 
     print(write_report(results, output, data or [], bundles, overwrite))
-
-
-def _crossval(
-    bundle: Path,
-    settings: dict[str, Any],
-    ablation: str,
-    shared: dict[str, Any],
-    engine: str,
-    jobs: int,
-    task: int | None,
-) -> None:
-    import sys
-
-    from ...configuration.settings import check_value
-    from ...configuration.workflow import bundle_folder, check_configuration
-    from ...handlers.resuming import make_folder
-    from ..crossval.engines import run_locally, run_on_ray, write_slurm
-    from ..crossval.provenance import scans
-    from ..crossval.runs import Study, ablation_overlays, list_runs
-
-    bundle = bundle_folder(bundle)
-    if engine not in ("local", "ray", "slurm"):
-        raise InputError(f"--engine is {engine!r}; it takes local, ray or slurm")
-    check_value("protocols", shared["protocols"])
-    config = settings.pop("config")
-    overlays = ablation_overlays(bundle, ablation, config) if ablation else []
-    configs = [config, *([*config, overlay] for overlay in overlays)]
-    for chosen in configs:
-        check_configuration(bundle, ["train", *chosen, "evaluate"], settings["overrides"])
-    runs = [run for chosen in configs for run in list_runs(bundle, config=chosen, data=shared["data"], **settings)]
-    study = Study(bundle, **shared)
-    if task is not None:
-        if task >= len(runs):
-            raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")
-        runs = [runs[task]]
-    if engine != "slurm":  # a SLURM script may be written elsewhere
-        scans(study, runs[0])
-        make_folder(study.output, "--output")
-    if engine == "slurm":
-        arguments = sys.argv[sys.argv.index("crossval") + 1 :]
-        print(write_slurm(study.output, _without_engine(arguments), len(runs), study.processes))
-    elif engine == "ray":
-        run_on_ray(study, runs, cpus=jobs)
-    else:
-        run_locally(study, runs, jobs)
-
-
-def _without_engine(arguments: list[str]) -> list[str]:
-    return [part for part in arguments if part not in ("--engine", "slurm", "--engine=slurm")]

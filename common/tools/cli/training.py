@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ...data.literals import literal
 from ...errors import InputError
 from .options import (
     DEFAULT_BUNDLE,
@@ -69,26 +68,24 @@ def train(
         names = machine_overlays(device, folder)
         print(_FULL if not names else _SMALL if "from_synthetic" in names else _SMALL_RANDOM, flush=True)
     settings: dict[str, Any] = {**dataset_settings(data, channel, allow_outside), "resume": resume, "restart": restart}
-    settings |= {"ckpt_dir": literal(run), "output_dir": literal(run / "curves"), "estimate": True}
-    settings["cache_dir"] = literal(run.parent / "cache")
-    settings |= read_overrides(override or [])
-    settings |= _given(fold, seed, device)
+    settings |= given(ckpt_dir=run, output_dir=run / "curves", cache_dir=run.parent / "cache", estimate=True)
+    settings |= {**read_overrides(override or []), **given(seed=seed, device=device)}
+    if fold is not None:
+        if fold not in ("0", "1", "2", "3", "4", "none"):
+            raise InputError(f"--fold is {fold!r}; it takes 0 to 4, or none")
+        settings["fold"] = None if fold == "none" else int(fold)
     built = workflow(folder, ["train", *names], "train", **settings)
     make_folder(run, "--output-dir")
     content = {key: value for key, value in built.parser.get().items() if key != "_meta_"}
     write_text(run / "settings.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    _log_to(run / "training.log")
+    handler = logging.FileHandler(run / "training.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
     print(f"run folder: {run}; prepared scans are kept in {run.parent / 'cache'}, safe to delete", flush=True)
     built.run()
     command = ["fewshot", "segment", "--bundle", str(bundle), "--checkpoint", str(run / FINAL)]
     print(f"model: {run / FINAL}; use it, with your own scans, by\n  {shlex.join(command)} \\")
     print("    --support-image SCAN --support-label ITS_LABEL_MAP --image NEW_SCAN --output-dir FOLDER --preview")
-
-
-def _log_to(path: Path) -> None:
-    handler = logging.FileHandler(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
 
 
 def _run_folder(bundle: str, output_dir: Path | None, resume: bool) -> Path:
@@ -116,12 +113,3 @@ def machine_overlays(device: str | None, bundle: Path) -> list[str]:
     if device != "cpu" and torch.cuda.is_available():
         return []
     return ["fast", "cpu", *(["from_synthetic"] if (bundle / SHIPPED).is_file() else [])]
-
-
-def _given(fold: str | None, seed: int | None, device: str | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    if fold is not None:
-        if fold not in ("0", "1", "2", "3", "4", "none"):
-            raise InputError(f"--fold is {fold!r}; it takes 0 to 4, or none")
-        settings["fold"] = None if fold == "none" else int(fold)
-    return settings | given(seed=seed, device=device)

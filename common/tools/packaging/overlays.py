@@ -12,13 +12,12 @@ from monai.bundle import ConfigParser
 from ...errors import InputError
 
 
-def merge_overlay(base: str, overlay: str, known_only: bool = False) -> str:
+def merge_overlay(base: str, overlay: str) -> str:
     """Write the values of an overlay into the text of a configuration.
 
     Args:
         base: YAML text of train.yaml or inference.yaml.
         overlay: YAML text of the overlay; ids may be nested, ``network_def#encoder``.
-        known_only: leave out top-level ids that the base does not have.
 
     Returns:
         YAML text that MONAI reads like base and overlay one after the other.
@@ -26,23 +25,15 @@ def merge_overlay(base: str, overlay: str, known_only: bool = False) -> str:
     Raises:
         InputError: the overlay holds what cannot be merged as text, such as the index of a list.
     """
-    items = _items(overlay)
-    names = {name for name, *_ in _items(base)}
-    chosen = [(name, text) for name, text in _texts(overlay, items) if not known_only or name.split("#")[0] in names]
-    merged = base
-    for name, text in chosen:
-        merged = _replace(merged, name.split("#"), text)
-    if yaml.safe_load(merged) != _expected(base, overlay, {name for name, _ in chosen}):
-        raise InputError(f"an overlay with {', '.join(name for name, _ in chosen)} cannot be merged into its base")
+    merged, lines = base, overlay.splitlines()
+    for name, _, first, last in _items(overlay):
+        merged = _replace(merged, name.split("#"), "\n".join(lines[first:last]))
+    expected, values = ConfigParser(yaml.safe_load(base)), yaml.safe_load(overlay)
+    for name, value in values.items():
+        expected[name] = value
+    if yaml.safe_load(merged) != expected.get():
+        raise InputError(f"an overlay with {', '.join(values)} cannot be merged into its base")
     return merged
-
-
-def _expected(base: str, overlay: str, names: set[str]) -> Any:
-    parser = ConfigParser(yaml.safe_load(base))
-    for name, value in yaml.safe_load(overlay).items():
-        if name in names:
-            parser[name] = value
-    return parser.get()
 
 
 def _items(text: str, path: Iterable[str] = ()) -> list[tuple[str, int, int, int]]:
@@ -81,11 +72,6 @@ def _last_line(node: yaml.Node) -> int:
         return _last_line(last[1] if isinstance(last, tuple) else last)
     block_text = isinstance(node, yaml.ScalarNode) and node.style in ("|", ">")
     return node.end_mark.line - int(block_text)
-
-
-def _texts(overlay: str, items: list[tuple[str, int, int, int]]) -> list[tuple[str, str]]:
-    lines = overlay.splitlines()
-    return [(name, "\n".join(lines[first:last])) for name, _, first, last in items]
 
 
 def _replace(base: str, path: list[str], text: str) -> str:

@@ -19,10 +19,10 @@ from monai.bundle import ConfigParser
 from ...configuration.overlays import in_order
 from ...configuration.trained import check_agreement
 from ...configuration.workflow import config_file, merged_config
-from ...data import hash_files
 from ...errors import InputError, one_line, user_mistake
 from ...files.checkpoints import bundle_weights, load_weights
 from ...files.exchange import put_back
+from ...files.hashing import hash_files
 from ...files.record import attach_record, make_record, read_usable_record
 from ...files.writing import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
 from .overlays import merge_overlay
