@@ -8,10 +8,10 @@ import torch
 from monai.data import MetaTensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.episodes import EpisodeLoader
 from common.inferers import FewShotInferer
 from common.networks import ResNetEncoder
 from tests.bundles.networks import CANetEncoder, ResNeXt3DEncoder, UNet3DEncoder, network_module
+from tests.episodes.loaders import slice_loader
 
 SIZE = 64
 
@@ -115,7 +115,7 @@ def test_memory_does_not_grow_with_the_training_set_beyond_the_cache_asked_for(t
 
     def peak(count, cache_bytes):
         tracemalloc.start()
-        loader = EpisodeLoader(Synthetic(count), pack_dir=tmp_path, cache_bytes=cache_bytes)
+        loader = slice_loader(Synthetic(count), pack_dir=tmp_path, cache_bytes=cache_bytes)
         loader.episodes(range(4))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -60,6 +60,13 @@ def test_an_old_name_is_refused_with_the_new_one():
     assert refusal("lsnet", **{name: "both"}).endswith("; it is now train#dataloader#intensity_target")
 
 
+@pytest.mark.parametrize(("bundle", "name"), [("lsnet", "min_area"), ("alpnet3d", "patch_size"), ("adnet", "pairing")])
+def test_an_old_place_is_refused_with_the_new_one(bundle, name):
+    line = refusal(bundle, **{f"train#dataloader#{name}": 20})
+    assert line.endswith(f"has no train#dataloader#{name}; it is now train#dataloader#pairs#{name}")
+    assert "pairs" not in refusal("alpnet3d", min_area=20)
+
+
 def test_what_resembles_nothing_is_refused_without_a_guess():
     assert refusal(zzz=1) == "zzz: this configuration has no zzz"
     assert "did you mean" not in refusal(misspelt=1)

@@ -117,8 +117,13 @@ NAMES = Rule("names by label value, such as {1: liver}", _is_names)
 OVERLAP = Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1)
 SPACING = each(number(0, 100), 3, words="three numbers from 0 to 100 (mm; 0 keeps the scan's own)")
 
-# Settings that had another name.
-RENAMED = {"gamma_target": "intensity_target", "gamma_first": "intensity_first"}
+# Settings that had another name, or another place below the same component.
+RENAMED = {
+    "gamma_target": "intensity_target",
+    "gamma_first": "intensity_first",
+    **{name: f"pairs#{name}" for name in ("pairing", "excluded_labels", "swap_probability")},
+    **{name: f"pairs#{name}" for name in ("min_area", "min_area_rule", "patch_size", "max_shift", "min_voxels")},
+}
 
 ALLOWED: dict[str, Rule] = {
     # files: what is there is checked where it is read
@@ -147,9 +152,9 @@ ALLOWED: dict[str, Rule] = {
     "supervoxel_min_size": whole(1), "superpixel_min_size": whole(1), "supervoxel_segments": whole(1),
     "superpixel_sigma": number(0), "superpixel_scale": number(0), "supervoxel_compactness": number(0, above=True),
     "superpixel_threshold": number(), "supervoxel_threshold": number(),
-    "min_area": whole(1), "train#dataloader#min_area": whole(1), "min_area_rule": one_of("first", "both"),
+    "min_area": whole(1), "train#dataloader#pairs#min_area": whole(1), "min_area_rule": one_of("first", "both"),
     "min_area_fraction": number(0, 1), "min_voxels": whole(1), "max_shift": whole(0),
-    "pairing": PAIRING, "train#dataloader#pairing": PAIRING,
+    "pairing": PAIRING, "train#dataloader#pairs#pairing": PAIRING,
     "intensity_target": TARGET, "train#dataloader#intensity_target": TARGET, "intensity_first": FLAG,
     "geometry_target": TARGET, "train#dataloader#geometry_target": TARGET,
     "gamma": rising(each(number(0, above=True), 2), "two numbers above 0, the lower one first", strictly=False),

@@ -226,7 +226,8 @@ def _unknown(name: str, part: str, known: Iterable[str]) -> str:
 
 
 def _nearest(name: str, known: list[str], prefix: str = "") -> str:
-    if RENAMED.get(name) in known:
-        return f"; it is now {prefix}{RENAMED[name]}"
+    new = RENAMED.get(name, "")
+    if new.split("#")[0] in known:
+        return f"; it is now {prefix}{new}"
     found = get_close_matches(name, known, 1, 0.7)
     return f"; did you mean {prefix}{found[0]}?" if found else ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from monai.transforms.utils import create_rotate, create_scale, create_shear, create_translate
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from ..errors import InputError
 from .augmentation import AugmentationParameters, EpisodeAugmentation
+from .pack import Pack
+from .warping import Floats
 
 
 class VolumeAugmentation(EpisodeAugmentation):
@@ -19,6 +22,11 @@ class VolumeAugmentation(EpisodeAugmentation):
 
     As MONAI's `Rand3DElastic`, which that code takes without its elastic part, rotation, shear, translation and scale
     move the grid on which the volume is sampled. A subclass may count in millimetres, and deform.
+
+    A window moves about its own centre and is filled from the volume around it: ten slices alone would lose almost
+    half of their voxels. The released ADNet code moves whole volumes about theirs, then cuts. Of the parameters drawn,
+    the matrices `(M, 4, 4)` lead from a place in the result to its place in the image, both counted from the centre,
+    and the noise `(M, 3, *control_points)` is uniform.
 
     Args:
         rotate: largest rotation about each axis in degrees.
@@ -48,35 +56,17 @@ class VolumeAugmentation(EpisodeAugmentation):
         self.low = torch.tensor([*[-span for span in spans], *[scale[0]] * 3], dtype=torch.float64)
         self.high = torch.tensor([*spans, *[scale[1]] * 3], dtype=torch.float64)
 
-    def sample(
-        self,
-        generator: Generator,
-        noise_generator: Generator,
-        size: tuple[int, ...],
-        intensities: int = 1,
-        geometries: int = 1,
-    ) -> AugmentationParameters:
-        """Draw parameters.
+    def check(self, pack: Pack) -> None:
+        """Refuse volumes without a voxel size where places are counted in millimetres.
 
-        Args:
-            generator: CPU generator of the scalars.
-            noise_generator: generator of the control points, on the device where the parameters are applied.
-            size: of the volumes in voxels.
-            intensities: number `G` of intensity changes.
-            geometries: number `M` of geometry changes.
-
-        Returns:
-            Parameters whose matrices `(M, 4, 4)` lead from a place in the result to its place in the image, both
-            counted from the centre, and whose noise `(M, 3, *control_points)` is uniform in [-1, 1).
+        Raises:
+            InputError: names the first of them.
         """
-        gamma, drawn = self._draw(generator, intensities, geometries)
-        matrices = np.array([self.matrix(values) for values in drawn.numpy()]).reshape(-1, 4, 4)
-        noise = torch.rand(
-            (geometries, 3, *self.control_points), generator=noise_generator, device=noise_generator.device
-        )
-        return AugmentationParameters(gamma, torch.from_numpy(matrices).float(), 2 * noise - 1)
+        for subject, spacing in zip(pack.subjects, pack.spacings, strict=True):
+            if spacing is None and self.millimetres:
+                raise InputError(f"{subject}: has no affine, its augmentation is in mm; give the item its 'affine'")
 
-    def matrix(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def matrix(self, values: Floats) -> Floats:
         """Make of 12 drawn numbers, 3 angles, 3 shears, 3 shifts and 3 scales, the matrix from result to image."""
         rotation, shear, translation, scale = np.split(values, 4)
         parts = [
@@ -85,64 +75,12 @@ class VolumeAugmentation(EpisodeAugmentation):
             create_translate(3, translation),
             create_scale(3, scale),
         ]
-        product: NDArray[np.float64] = np.linalg.multi_dot(parts)
+        product: Floats = np.linalg.multi_dot(parts)
         return product
 
     def displacement(self, noise: Tensor, size: Sequence[int]) -> Tensor | None:
         """Give the displacement `(M, 3, *size)` of each place of the result before the matrix moves it; None: none."""
         return None
-
-    def apply(
-        self,
-        image: Tensor,
-        mask: Tensor,
-        parameters: AugmentationParameters,
-        intensity_rows: Tensor | None = None,
-        geometry_rows: Tensor | None = None,
-        corner: Tensor | None = None,
-        size: Sequence[int] | None = None,
-        spacing: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Change intensities of volumes, and geometry in windows of them, see `EpisodeAugmentation.apply`.
-
-        A window moves about its own centre and is filled from the volume around it: ten slices alone would lose almost
-        half of their voxels. The released ADNet code moves whole volumes about theirs, then cuts.
-
-        Args:
-            image: `(N, 1, X, Y, Z)`, normalised so that 0 is the mean.
-            mask: `(N, 1, X, Y, Z)` of 0 and 1.
-            parameters: drawn by `sample`, on the device of `image`.
-            intensity_rows: `(G,)` volumes whose intensity changes; None: all, G = N.
-            geometry_rows: `(M,)` volumes whose geometry changes; None: all, M = N.
-            corner: `(N, 3)` first voxels of the windows; None: whole volumes.
-            size: of the windows in voxels; None: whole volumes.
-            spacing: `(N, 3)` size of the volumes' voxels in mm, for changes in millimetres; None: 1.
-
-        Returns:
-            The windows of the changed image and mask, `(N, 1, *size)`.
-        """
-        rows = torch.arange(len(image), device=image.device)
-        intensity_rows = rows if intensity_rows is None else intensity_rows
-        geometry_rows = rows if geometry_rows is None else geometry_rows
-        if corner is None or size is None:
-            corner, size = torch.zeros(len(image), 3, device=image.device, dtype=torch.int64), image.shape[2:]
-        if self.intensity_first:
-            image = self._change_rows(image, parameters.intensity, intensity_rows)
-        still, still_mask = cut(image, corner, size), cut(mask, corner, size)
-        if len(geometry_rows):
-            both = torch.cat([image.index_select(0, geometry_rows), mask.index_select(0, geometry_rows)], 1)
-            changed = self.change_geometry(
-                both,
-                parameters,
-                corner.index_select(0, geometry_rows),
-                size,
-                None if spacing is None else spacing.index_select(0, geometry_rows),
-            )
-            still = still.index_copy(0, geometry_rows, changed[:, :1])
-            still_mask = still_mask.index_copy(0, geometry_rows, changed[:, 1:].round())
-        if not self.intensity_first:
-            still = self._change_rows(still, parameters.intensity, intensity_rows)
-        return still, still_mask
 
     def change_geometry(
         self,
@@ -182,6 +120,15 @@ class VolumeAugmentation(EpisodeAugmentation):
         return F.grid_sample(
             image, torch.stack(grid[::-1], -1).unflatten(1, list(size)), padding_mode=self.padding, align_corners=False
         )
+
+    def _inverse_matrices(self, numbers: Floats, size: tuple[int, int]) -> Tensor:
+        return torch.from_numpy(np.array([self.matrix(values) for values in numbers]).reshape(-1, 4, 4)).float()
+
+    def _noise(self, geometries: int, size: tuple[int, int], generator: Generator) -> Tensor:
+        return 2 * torch.rand((geometries, 3, *self.control_points), generator=generator, device=generator.device) - 1
+
+    def _still(self, image: Tensor, **place: Any) -> Tensor:
+        return cut(image, place["corner"], place["size"]) if "corner" in place else image
 
 
 def cut(volumes: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from ..data.cache import VolumeCache
 from ..data.datalists import Item
 from ..data.folds import training_items
-from ..episodes.stream import EpisodeStream
+from ..episodes import EpisodeLoader
 from ..files.checkpoints import plain_network
 from ..speed.ranks import is_first
 
@@ -45,7 +45,7 @@ class PseudoLabelValidation:
         self,
         data: Sequence[Item],
         dataset: VolumeCache,
-        loader: EpisodeStream,
+        loader: EpisodeLoader,
         network: nn.Module,
         log_dir: str,
         episodes: int = 20,

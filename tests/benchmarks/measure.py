@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from common.episodes.stream import EpisodeStream
+from common.episodes import EpisodeLoader
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -38,7 +38,7 @@ def seconds_of(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def seconds_of_episodes(loader: EpisodeStream, count: int = 200) -> dict[str, float]:
+def seconds_of_episodes(loader: EpisodeLoader, count: int = 200) -> dict[str, float]:
     """Time the first episodes one by one."""
     return spread([seconds_of(partial(loader.episodes, [number])) for number in range(count)])
 

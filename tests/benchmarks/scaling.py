@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.configuration.workflow import bundle_workflow
-from common.episodes import EpisodeLoader
+from common.episodes import EpisodeAugmentation, EpisodeLoader, SlicePairs
 from tests.benchmarks.data import query_with_support, smooth
 from tests.benchmarks.inference import settle
 from tests.benchmarks.measure import peak_bytes, seconds_of_episodes, status, take_turns
@@ -90,7 +90,9 @@ def _train(count: int) -> dict[str, Any]:
     """Draw episodes from slices on disk: what stays in memory, and what an episode takes."""
     with tempfile.TemporaryDirectory() as folder:
         before = status("RssAnon")
-        loader = EpisodeLoader(Studies(count), pack_dir=folder, cache_bytes=0, min_area=100)
+        loader = EpisodeLoader(
+            Studies(count), SlicePairs(min_area=100), EpisodeAugmentation(), pack_dir=folder, cache_bytes=0
+        )
         loader.episodes([0])
         held = status("RssAnon") - before
         seconds = seconds_of_episodes(loader)

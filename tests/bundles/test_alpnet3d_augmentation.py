@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from common.episodes import VolumeEpisodeLoader
 from common.errors import InputError
 from tests.bundles.networks import network_module
+from tests.episodes.loaders import window_loader
 
 augmentation_module = network_module("alpnet3d", "augmentation")
 augmentation = augmentation_module.MillimetreAugmentation
@@ -92,9 +92,9 @@ def test_each_volume_has_the_spacing_of_its_item():
         {"image": content, "supervoxels": supervoxels, "subject": str(height), "affine": np.diag([2.0, 2, height, 1])}
         for height in (2.0, 8.0)
     ]
-    loaders = [VolumeEpisodeLoader([item], augmentation=augmentation(), geometry_target="query") for item in items]
+    loaders = [window_loader([item], augmentation(), geometry_target="query") for item in items]
     flat, high = (loader.episodes([0])["image"] for loader in loaders)
-    both = VolumeEpisodeLoader(items, augmentation=augmentation(), geometry_target="query").episodes(range(6))["image"]
+    both = window_loader(items, augmentation(), geometry_target="query").episodes(range(6))["image"]
     alone = [loader.episodes(range(6))["image"] for loader in loaders]
     assert not torch.equal(flat, high)
     assert all(any(torch.equal(image, one[number]) for one in alone) for number, image in enumerate(both))
@@ -103,4 +103,4 @@ def test_each_volume_has_the_spacing_of_its_item():
     )
     del items[0]["affine"]
     with pytest.raises(InputError, match="2.0: has no affine"):
-        VolumeEpisodeLoader(items, augmentation=augmentation()).episodes([0])
+        window_loader(items, augmentation()).episodes([0])

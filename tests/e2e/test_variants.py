@@ -16,7 +16,7 @@ VARIANTS = {
     "adnet_3d_one_slice": ("adnet", ["train_3d", "slices_one"], {**SMALL_3D, "support_slices": "one"}),
     "adnet_pssl": ("adnet", ["pssl"], {"superpixel_min_size": 40}),
     "alpnet3d_finetune": ("alpnet3d", ["finetune"], {"number_annotated": 3}),
-    "lsnet_train_ssl": ("lsnet", ["train_ssl"], {"supervoxel_min_size": 500, "train#dataloader#min_area": 50}),
+    "lsnet_train_ssl": ("lsnet", ["train_ssl"], {"supervoxel_min_size": 500, "train#dataloader#pairs#min_area": 50}),
     "lsnet_added_classes": ("lsnet", [], {**ORGANS, "added_classes": [4]}),
     "ssl_panet": ("ssl_alpnet", ["panet"], {}),
     "supervised_alpnet": ("ssl_alpnet", ["train_supervised"], {}),

@@ -11,14 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import correlate1d, map_coordinates
 
-from common.episodes.augmentation import (
-    AugmentationParameters,
-    EpisodeAugmentation,
-    affine_matrix,
-    elastic_displacement,
-    gamma_transform,
-    warp,
-)
+from common.episodes.augmentation import AugmentationParameters, EpisodeAugmentation, gamma_transform
+from common.episodes.warping import affine_matrix, elastic_displacement, warp
 
 
 def matrix_of(rotation=0.0, translation=(0.0, 0.0), shear=0.0, scale=1.0, size=(256, 256)):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.episodes import EpisodeLoader
 from common.episodes.labelled import find_labelled
 from common.episodes.pack import pack_volumes
 from common.errors import InputError
+from tests.episodes.loaders import slice_loader
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_two_scans_and_probabilities(annotated):
 
 @pytest.mark.filterwarnings("ignore:label values")
 def test_episodes_show_the_organ_in_both_slices(annotated):
-    loader = EpisodeLoader(annotated, pairing="scans", min_area=20, intensity_target="none", geometry_target="none")
+    loader = slice_loader(annotated, pairing="scans", min_area=20, intensity_target="none", geometry_target="none")
     batch = loader.episodes(range(40))
     areas = {30, 25, 50}
     for key in ("label", "support_mask"):

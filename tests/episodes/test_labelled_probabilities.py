@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from common.episodes import EpisodeLoader
 from common.episodes.labelled import find_labelled
 from common.episodes.pack import pack_volumes
 from common.errors import InputError
+from tests.episodes.loaders import slice_loader
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_exact_probabilities(scans):
 
 def test_frequencies_of_the_stream(scans):
     options = {"pairing": "scans", "intensity_target": "none", "geometry_target": "none", "min_area": 20}
-    batch = EpisodeLoader(scans, **options).episodes(range(2000))
+    batch = slice_loader(scans, **options).episodes(range(2000))
     images = torch.cat([scan["image"][0].permute(2, 0, 1) for scan in scans])
     labels = torch.cat([scan["supervoxels"][0].permute(2, 0, 1) for scan in scans])
     found: Counter[tuple[int, ...]] = Counter()

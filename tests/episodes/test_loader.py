@@ -13,9 +13,9 @@ from monai.engines.utils import PrepareBatchExtraInput
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
 
-from common.episodes import EpisodeLoader
-from common.episodes.stream import episode_seed
+from common.episodes.loader import episode_seed
 from common.errors import InputError
+from tests.episodes.loaders import slice_loader
 
 KEYS = ("image", "label", "support_image", "support_mask")
 PLAIN = {"intensity_target": "none", "geometry_target": "none"}
@@ -24,7 +24,7 @@ PLAIN = {"intensity_target": "none", "geometry_target": "none"}
 @pytest.fixture
 def loader(volumes):
     def make(**options):
-        return EpisodeLoader(volumes, **{"min_area": 20, **options})
+        return slice_loader(volumes, **{"min_area": 20, **options})
 
     return make
 
@@ -191,7 +191,7 @@ def test_construction_reads_nothing(tmp_path):
         def fill(self):
             raise AssertionError
 
-    source = EpisodeLoader(Untouchable(), pack_dir=tmp_path / "new")
+    source = slice_loader(Untouchable(), pack_dir=tmp_path / "new")
     assert len(source) == 1000 and source.state_dict() == {"episode": torch.tensor(0)}
     assert not (tmp_path / "new").exists()
 
@@ -216,7 +216,7 @@ def test_a_pack_is_found_again_by_the_name_of_the_content(volumes, tmp_path):
     options = {"pack_dir": tmp_path, "cache_bytes": 0, "min_area": 1}
     first, again, other = Named(volumes), Named(volumes), Named(volumes[::-1])
     other.name = "other content"
-    batches = [EpisodeLoader(dataset, **options).episodes(range(4)) for dataset in (first, again, other)]
+    batches = [slice_loader(dataset, **options).episodes(range(4)) for dataset in (first, again, other)]
     assert equal(batches[0], batches[1]) and not equal(batches[0], batches[2])
     assert first.read > len(volumes) and again.read == 1  # one look tells that they do not fit
     assert len(list(tmp_path.iterdir())) == 2

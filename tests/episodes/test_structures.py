@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from common.episodes import VolumeEpisodeLoader
 from common.episodes.pack import pack_volumes
 from common.episodes.structures import Structure, find_structures
+from tests.episodes.loaders import window_loader
 
 
 @pytest.fixture
@@ -75,9 +75,7 @@ def test_probabilities_of_near_windows(make_volume):
     ]
     images = torch.cat([volume["image"][0].permute(2, 0, 1) for volume in volumes])
     options = {"patch_size": (16, 20, 1), "pairing": "near", "max_shift": 1, "swap_probability": 0.0}
-    batch = VolumeEpisodeLoader(volumes, **options, intensity_target="none", geometry_target="none").episodes(
-        range(3000)
-    )
+    batch = window_loader(volumes, **options, intensity_target="none", geometry_target="none").episodes(range(3000))
     pairs = zip(batch["image"], batch["support_image"][:, 0], strict=True)
     found = Counter(
         tuple(int((images == one[0, ..., 0]).all(-1).all(-1).nonzero().item()) for one in pair) for pair in pairs

@@ -132,7 +132,7 @@ def test_windows_that_stay_keep_their_bits():
     volume, corner, size = torch.randn(2, 1, 9, 8, 7), torch.tensor([[0, 1, 2], [3, 2, 4]]), (4, 5, 3)
     none = torch.empty(0, dtype=torch.int64)
     drawn = VolumeAugmentation().sample(*generators(), size, intensities=0, geometries=0)
-    found, _ = VolumeAugmentation().apply(volume, volume, drawn, none, none, corner, size)
+    found, _ = VolumeAugmentation().apply(volume, volume, drawn, none, none, corner=corner, size=size)
     assert torch.equal(found[0], volume[0, :, :4, 1:6, 2:5]) and torch.equal(found[1], volume[1, :, 3:7, 2:7, 4:])
 
 
@@ -140,5 +140,5 @@ def test_gamma_takes_the_range_of_the_volume():
     volume, corner, size = torch.randn(1, 1, 9, 8, 7), torch.tensor([[0, 1, 2]]), (4, 5, 3)
     none = torch.empty(0, dtype=torch.int64)
     drawn = parameters_of(np.eye(4))._replace(intensity=torch.tensor([1.4]))
-    found, _ = VolumeAugmentation().apply(volume, volume, drawn, None, none, corner, size)
+    found, _ = VolumeAugmentation().apply(volume, volume, drawn, None, none, corner=corner, size=size)
     assert torch.equal(found, cut(gamma_transform(volume, drawn.intensity), corner, size))

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from common.episodes import VolumeAugmentation, VolumeEpisodeLoader
+from common.episodes import VolumeAugmentation
 from common.episodes.augmentation import AugmentationParameters
 from common.errors import InputError
+from tests.episodes.loaders import window_loader
 
 STILL = {"intensity_target": "none", "geometry_target": "none"}
+MOVED = {"intensity_target": "none", "geometry_target": "both"}
 
 
 def box(subject, places, size=(12, 10, 8)):
@@ -34,7 +36,7 @@ def origin(image):
 
 
 def test_whole_volume_is_support_and_query(volumes):
-    batch = VolumeEpisodeLoader(volumes, **STILL).episodes(range(200))
+    batch = window_loader(volumes, **STILL).episodes(range(200))
     assert torch.equal(batch["image"], batch["support_image"][:, 0])
     assert torch.equal(batch["label"], batch["support_mask"][:, 0])
     sizes = batch["label"].flatten(1).sum(1)
@@ -44,14 +46,14 @@ def test_whole_volume_is_support_and_query(volumes):
 
 
 def test_only_the_query_changes(volumes):
-    batch = VolumeEpisodeLoader(volumes, intensity_target="query", geometry_target="query").episodes(range(4))
+    batch = window_loader(volumes, intensity_target="query", geometry_target="query").episodes(range(4))
     assert {origin(image) for image in batch["support_image"][:, 0]} <= {(1, (0, 0, 0)), (2, (0, 0, 0))}
     assert not any(torch.equal(q, s) for q, s in zip(batch["image"], batch["support_image"][:, 0], strict=True))
     assert set(batch["label"].unique().tolist()) == {0.0, 1.0}
 
 
 def test_near_windows_hold_enough_of_the_supervoxel(volumes):
-    loader = VolumeEpisodeLoader(volumes, patch_size=(7, 7, 3), pairing="near", min_voxels=40, max_shift=1, **STILL)
+    loader = window_loader(volumes, patch_size=(7, 7, 3), pairing="near", min_voxels=40, max_shift=1, **STILL)
     batch = loader.episodes(range(300))
     shifts = set()
     for side in ("image", "support_image"):
@@ -69,7 +71,7 @@ def test_near_windows_hold_enough_of_the_supervoxel(volumes):
 
 
 def test_slices_past_the_end_are_zero(volumes):
-    batch = VolumeEpisodeLoader(volumes, patch_size=(12, 10, 11), pairing="near", **STILL).episodes([0])
+    batch = window_loader(volumes, patch_size=(12, 10, 11), pairing="near", **STILL).episodes([0])
     assert batch["image"][..., :8].min() > 0
     for key in ("image", "label"):
         assert not batch[key][..., 8:].any()
@@ -77,7 +79,7 @@ def test_slices_past_the_end_are_zero(volumes):
 
 def test_labelled_pairs_come_from_two_volumes(volumes):
     with pytest.warns(UserWarning, match=r"label values \[2\] are in one training scan only"):
-        batch = VolumeEpisodeLoader(volumes, pairing="scans", **STILL).episodes(range(20))
+        batch = window_loader(volumes, pairing="scans", **STILL).episodes(range(20))
     pairs = {
         (origin(query)[0], origin(support)[0])
         for query, support in zip(batch["image"], batch["support_image"][:, 0], strict=True)
@@ -88,15 +90,15 @@ def test_labelled_pairs_come_from_two_volumes(volumes):
 
 def test_episodes_depend_on_seed_and_number_alone(volumes):
     options = {"patch_size": (7, 7, 3), "pairing": "near", "batch_size": 2, "episodes_per_epoch": 8}
-    stream = [batch["image"] for batch in VolumeEpisodeLoader(volumes, **options)]
+    stream = [batch["image"] for batch in window_loader(volumes, **options)]
     together = torch.cat(stream)
-    ranks = [VolumeEpisodeLoader(volumes, **options, rank=rank, world_size=2) for rank in (0, 1)]
+    ranks = [window_loader(volumes, **options, rank=rank, world_size=2) for rank in (0, 1)]
     first, second = (torch.cat([batch["image"] for batch in loader]) for loader in ranks)
     assert torch.equal(together[0::2], first) and torch.equal(together[1::2], second)
-    resumed = VolumeEpisodeLoader(volumes, **options)
+    resumed = window_loader(volumes, **options)
     resumed.load_state_dict({"episode": torch.tensor(4)})
     assert torch.equal(next(iter(resumed))["image"], stream[2])
-    other = VolumeEpisodeLoader(volumes, **options, seed=1).episodes([0])
+    other = window_loader(volumes, **options, seed=1).episodes([0])
     assert not torch.equal(other["image"], together[:1])
 
 
@@ -104,10 +106,10 @@ def test_setting_2_leaves_volumes_out(volumes):
     for volume, value in zip(volumes, (5, 0), strict=True):
         volume["label"] = torch.full((1, 12, 10, 8), value)
     with pytest.warns(UserWarning, match="1 of 2 volumes .* left out: 1"):
-        batch = VolumeEpisodeLoader(volumes, excluded_labels=[5], **STILL).episodes(range(10))
+        batch = window_loader(volumes, excluded_labels=[5], **STILL).episodes(range(10))
     assert {origin(image)[0] for image in batch["image"]} == {2}
     with pytest.raises(InputError, match=r"excluded_labels are \[0, 5\]; lower min_voxels, exclude fewer labels"):
-        VolumeEpisodeLoader(volumes, excluded_labels=[0, 5]).episodes([0])
+        window_loader(volumes, excluded_labels=[0, 5]).episodes([0])
 
 
 def test_setting_2_shows_nothing_of_excluded_slices(volumes):
@@ -117,9 +119,9 @@ def test_setting_2_shows_nothing_of_excluded_slices(volumes):
         volume["label"][0, 0, 0, 3] = 5
     augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), gamma=(1, 1))
     augmentation.high = augmentation.low  # the slice before comes in
-    options = {"patch_size": (12, 10, 2), "pairing": "near", "intensity_target": "none", "excluded_labels": [5]}
-    still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(60))["image"]
-    moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options)
+    options = {"patch_size": (12, 10, 2), "pairing": "near", "excluded_labels": [5]}
+    still = window_loader(volumes, **STILL, **options).episodes(range(60))["image"]
+    moved = window_loader(volumes, augmentation, **MOVED, **options)
     starts = set()
     for before, after in zip(still, moved.episodes(range(60))["image"], strict=True):
         start = origin(before)[1][2]
@@ -130,30 +132,30 @@ def test_setting_2_shows_nothing_of_excluded_slices(volumes):
 
 def test_refusals(volumes):
     with pytest.raises(InputError, match="pairing must be one of same, near, scans"):
-        VolumeEpisodeLoader(volumes, pairing="adjacent")
+        window_loader(volumes, pairing="adjacent")
     with pytest.raises(InputError, match="does not fit into slices"):
-        VolumeEpisodeLoader(volumes, patch_size=(13, 4, 4)).episodes([0])
+        window_loader(volumes, patch_size=(13, 4, 4)).episodes([0])
     with pytest.raises(InputError, match="min_voxels is 9999"):
-        VolumeEpisodeLoader(volumes, min_voxels=9999).episodes([0])
+        window_loader(volumes, min_voxels=9999).episodes([0])
     with pytest.raises(InputError, match="3: 5 slices, 1 has 8; resize"):
-        VolumeEpisodeLoader([*volumes, box(3, {1: ((0, 3), (0, 3), (0, 3))}, (12, 10, 5))]).episodes([0])
+        window_loader([*volumes, box(3, {1: ((0, 3), (0, 3), (0, 3))}, (12, 10, 5))]).episodes([0])
     with pytest.raises(InputError, match=r"no label of 1 voxels or more is in two training scans \(found: \[1, 2\]\)"):
-        VolumeEpisodeLoader(volumes[:1], pairing="scans").episodes([0])
+        window_loader(volumes[:1], pairing="scans").episodes([0])
     with pytest.raises(InputError, match=r"patch_size \[4, 4, 0\] does not fit"):
-        VolumeEpisodeLoader(volumes, patch_size=(4, 4, 0)).episodes([0])
+        window_loader(volumes, patch_size=(4, 4, 0)).episodes([0])
 
 
 def test_label_values_that_had_to_be_renumbered_are_refused(volumes):
     """Renumbered, value 40000 of one scan would become value 1 and be taken for the organ 1 of the other."""
     volumes[0]["supervoxels"][volumes[0]["supervoxels"] == 2] = 40000
     with pytest.raises(InputError, match="^1: has label values above 32767"):
-        VolumeEpisodeLoader(volumes, pairing="scans").episodes([0])
+        window_loader(volumes, pairing="scans").episodes([0])
 
 
 @pytest.mark.parametrize("options", [{}, {"patch_size": (7, 7, 3), "pairing": "near", "swap_probability": 1.0}])
 @pytest.mark.parametrize("target", ["one", "both"])
 def test_a_batch_has_the_bits_of_its_episodes(volumes, options, target):
-    loader = VolumeEpisodeLoader(volumes, intensity_target=target, geometry_target=target, **options)
+    loader = window_loader(volumes, intensity_target=target, geometry_target=target, **options)
     batch = loader.episodes(range(5))
     for number in range(5):
         alone = loader.episodes([number])
@@ -164,11 +166,9 @@ def test_patches_move_within_their_volume(volumes):
     """A shift by one slice brings the next slice in, at the border of the volume the same; its mask moves along."""
     augmentation = VolumeAugmentation(0, (0, 0, 1), 0, (1, 1), gamma=(1, 1))
     augmentation.high = augmentation.low  # the slice before comes in
-    options = {"patch_size": (7, 7, 3), "pairing": "near", "min_voxels": 20, "max_shift": 0, "intensity_target": "none"}
-    still = VolumeEpisodeLoader(volumes, geometry_target="none", **options).episodes(range(20))
-    moved = VolumeEpisodeLoader(volumes, augmentation=augmentation, geometry_target="both", **options).episodes(
-        range(20)
-    )
+    options = {"patch_size": (7, 7, 3), "pairing": "near", "min_voxels": 20, "max_shift": 0}
+    still = window_loader(volumes, **STILL, **options).episodes(range(20))
+    moved = window_loader(volumes, augmentation, **MOVED, **options).episodes(range(20))
     for number in range(20):
         subject, (x, y, z) = origin(still["image"][number])
         source = volumes[subject - 1]["image"][0, x : x + 7, y : y + 7]

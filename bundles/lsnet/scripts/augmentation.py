@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from common.episodes import EpisodeAugmentation
-from common.episodes.augmentation import AugmentationParameters, gamma_transform
+from common.episodes.augmentation import gamma_transform
 
 
 class IntensityAugmentation(EpisodeAugmentation):
@@ -35,24 +35,16 @@ class IntensityAugmentation(EpisodeAugmentation):
         self.brightness = brightness
         self.probability = probability
 
-    def sample(
-        self,
-        generator: Generator,
-        noise_generator: Generator,
-        size: tuple[int, ...],
-        intensities: int = 1,
-        geometries: int = 0,
-    ) -> AugmentationParameters:
-        """Draw parameters as the base class does; ``intensity`` ``(G, 3)`` holds exponent, contrast and brightness."""
-        parameters = super().sample(generator, noise_generator, size, intensities, geometries)
-        contrast, brightness = (2 * torch.rand(2, intensities, generator=generator) - 1).unbind(0)
-        drawn = torch.stack([parameters.intensity, 1 + self.contrast * contrast, self.brightness * brightness], dim=1)
-        changed = torch.rand(intensities, 3, generator=generator) < self.probability
-        return parameters._replace(intensity=torch.where(changed, drawn, torch.tensor([1.0, 1.0, 0.0])))
-
     def change_intensity(self, image: Tensor, strength: Tensor) -> Tensor:
         """Change slices ``(N, 1, H, W)`` by ``(N, 3)``: exponent, contrast factor, brightness shift."""
         gamma, contrast, brightness = strength.unsqueeze(2).unsqueeze(3).unsqueeze(4).unbind(1)
         image = gamma_transform(image, gamma)
         mean = image.mean((1, 2, 3), keepdim=True)
         return (image - mean) * contrast + mean + brightness
+
+    def _draw(self, generator: Generator, intensities: int, geometries: int) -> tuple[Tensor, Tensor]:
+        gamma, numbers = super()._draw(generator, intensities, geometries)
+        contrast, brightness = (2 * torch.rand(2, intensities, generator=generator) - 1).unbind(0)
+        drawn = torch.stack([gamma, 1 + self.contrast * contrast, self.brightness * brightness], dim=1)
+        changed = torch.rand(intensities, 3, generator=generator) < self.probability
+        return torch.where(changed, drawn, torch.tensor([1.0, 1.0, 0.0])), numbers
