@@ -186,6 +186,7 @@ ALLOWED: dict[str, Rule] = {
     "chunk_rule": one_of("list", "range"), "support_slices": one_of("all", "one"),
     "distances": FLAG, "thresholds": each(number(), low=1),
     "evaluate_space": one_of("preprocessed", "original"),
+    "largest_components": either(whole(1), NULL),
 }  # fmt: skip
 
 

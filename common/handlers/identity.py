@@ -29,6 +29,7 @@ _FREE = {
         "shots",
         "chunk_rule",
         "evaluate_space",
+        "largest_components",
         "distances",
         "validate",
         "check",

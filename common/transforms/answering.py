@@ -23,6 +23,7 @@ class WriteAnswerd(Compose):
         keys: key of probabilities ``(1 + N, X, Y, Z)``; the label map takes its place.
         support: ``image`` and ``label``, paths of the support's scans and label maps.
         bundle_root: the bundle's folder, named as the algorithm of a DICOM-SEG.
+        largest_components: see ``MergeOrgansd``.
         organ_names: names by label value, in place of those that come with the support's label maps.
         confidence: also write the largest foreground probability.
         dicom_seg: also write a DICOM-SEG.
@@ -35,13 +36,14 @@ class WriteAnswerd(Compose):
         keys: KeysCollection,
         support: Mapping[str, Sequence[str]],
         bundle_root: str,
+        largest_components: int | None = None,
         organ_names: Mapping[int, str] | None = None,
         confidence: bool = False,
         dicom_seg: bool = False,
         preview: bool = False,
         summary: str | None = None,
     ) -> None:
-        steps = [MergeOrgansd(keys), WarnOfAnswerd(keys), SaveAnswerd(keys, "seg")]
+        steps = [MergeOrgansd(keys, largest_components), WarnOfAnswerd(keys), SaveAnswerd(keys, "seg")]
         if confidence:
             steps.append(SaveAnswerd("confidence", "confidence"))
         if dicom_seg:

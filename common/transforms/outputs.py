@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
+from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import Compose, CopyItemsd, DeleteItemsd, Invertd, MapTransform
+from monai.transforms import Compose, CopyItemsd, DeleteItemsd, Invertd, KeepLargestConnectedComponent, MapTransform
 
 
 class MergeOrgansd(MapTransform):
@@ -19,7 +20,12 @@ class MergeOrgansd(MapTransform):
     Args:
         keys: key of probabilities ``(1 + N, X, Y, Z)``, background first; ``image`` is the query, whose meta holds
             ``support_organs``.
+        largest_components: connected pieces of each organ that are kept, the largest ones; None: all.
     """
+
+    def __init__(self, keys: KeysCollection, largest_components: int | None = None) -> None:
+        super().__init__(keys)
+        self.largest_components = largest_components
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return label maps ``(1, X, Y, Z)`` of type int32; ``confidence`` is the largest foreground probability."""
@@ -29,6 +35,7 @@ class MergeOrgansd(MapTransform):
             confidence, index = d[key][1:].max(dim=0, keepdim=True)
             values = organs.to(confidence.device)[index.as_tensor() if isinstance(index, MetaTensor) else index]
             merged = torch.where(confidence > 0.5, values, torch.zeros_like(values))
+            merged = keep_largest(merged, organs.tolist(), self.largest_components)
             d[key] = _like(merged.to(torch.int32), d[key])
             d["confidence"] = _like(confidence, d[key])
         return d
@@ -41,7 +48,12 @@ class OrganMasksd(MapTransform):
         keys: keys of probabilities ``(1 + N, X, Y, Z)``, thresholded at 0.5 (ties to background); and ``label``, a
             label map ``(1, X, Y, Z)``, compared with each organ's label value. ``image`` is the query, whose meta holds
             ``support_organs``.
+        largest_components: connected pieces of each organ that are kept of probabilities; None: all.
     """
+
+    def __init__(self, keys: KeysCollection, largest_components: int | None = None) -> None:
+        super().__init__(keys)
+        self.largest_components = largest_components
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return masks ``(N, X, Y, Z)`` of 0 and 1 in the order of the organs."""
@@ -51,7 +63,7 @@ class OrganMasksd(MapTransform):
             if key == "label":
                 masks = d[key].round() == organs.to(d[key].device).reshape(-1, 1, 1, 1)
             else:
-                masks = d[key][1:] > 0.5
+                masks = keep_largest(d[key][1:] > 0.5, range(len(organs)), self.largest_components)
             d[key] = _like(masks.to(torch.uint8), d[key])
         return d
 
@@ -62,15 +74,39 @@ class ScoredMasks(Compose):
     Args:
         preprocessing: of the query, to undo; its ``stored_label`` is the label map before it.
         space: ``preprocessed``, the network's grid as in the papers, or ``original``, the scan's own.
+        largest_components: see ``OrganMasksd``.
     """
 
-    def __init__(self, preprocessing: Compose, space: str = "preprocessed") -> None:
+    def __init__(
+        self, preprocessing: Compose, space: str = "preprocessed", largest_components: int | None = None
+    ) -> None:
         to_stored_grid = [
             Invertd("pred", transform=preprocessing, orig_keys="image", nearest_interp=False),
             DeleteItemsd("label"),
             CopyItemsd("stored_label", names="label"),
         ]
-        super().__init__([*(to_stored_grid if space == "original" else ()), OrganMasksd(["pred", "label"])])
+        masks = OrganMasksd(["pred", "label"], largest_components=largest_components)
+        super().__init__([*(to_stored_grid if space == "original" else ()), masks])
+
+
+def keep_largest(mask: torch.Tensor, organs: Sequence[int], count: int | None) -> torch.Tensor:
+    """Keep the largest connected pieces of each organ, pieces being apart where not even corners touch.
+
+    Args:
+        mask: label map ``(1, X, Y, Z)``, or a mask of each organ ``(N, X, Y, Z)``.
+        organs: label values of a label map, channels of masks.
+        count: pieces that are kept of each organ; None: all.
+
+    Returns:
+        As ``mask``.
+    """
+    if count is None:
+        return mask
+    plain = mask.as_tensor() if isinstance(mask, MetaTensor) else mask
+    keep = KeepLargestConnectedComponent(
+        applied_labels=list(organs), is_onehot=plain.dtype == torch.bool, num_components=count
+    )
+    return torch.as_tensor(keep(plain)).to(plain.dtype)
 
 
 def _organs(image: MetaTensor) -> torch.Tensor:
