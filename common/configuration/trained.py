@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from ..calling import calling_parser, running_bundle
 from ..errors import InputError, guard
 from ..files.record import COMPONENTS, make_record, read_usable_record
-from ..transforms import WarnUnlikeTrainingd
+from ..transforms import WarnUnlikeKnownd, WarnUnlikeTrainingd
 from .files import find_config
 from .overlays import in_order
 
@@ -68,9 +68,12 @@ class Trained:
             arguments: replace those of the training.
         """
         prepare = self._build("prepare", **arguments)
-        if self.trained_on is not None:
+        trained_on = self.trained_on or {}
+        if "intensities" in trained_on:
             load, *others = prepare.steps
-            prepare.steps = [load, WarnUnlikeTrainingd("image", self.trained_on), *others]
+            prepare.steps = [load, WarnUnlikeTrainingd("image", trained_on), *others]
+        if "looks" in trained_on:  # of computer-drawn scans
+            prepare.steps = [*prepare.steps, WarnUnlikeKnownd("image", trained_on)]
         return prepare
 
     def inferer(self, **arguments: Any) -> Any:

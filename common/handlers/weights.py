@@ -13,6 +13,7 @@ from torch import nn
 from ..calling import calling_parser
 from ..data.cache import VolumeCache
 from ..data.fingerprint import fingerprint
+from ..data.synthetic import SyntheticScans
 from ..files.checkpoints import load_weights, plain_network
 from ..files.record import attach_record, make_record
 from ..files.writing import write_state
@@ -56,7 +57,7 @@ class WeightsSaver:
     """
 
     def __init__(
-        self, save_dir: str, network: nn.Module, interval: int = 0, dataset: VolumeCache | None = None
+        self, save_dir: str, network: nn.Module, interval: int = 0, dataset: VolumeCache | SyntheticScans | None = None
     ) -> None:
         self.save_dir = Path(save_dir)
         self.network = network
@@ -72,7 +73,11 @@ class WeightsSaver:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._keep)
 
     def _describe_scans(self) -> None:
-        if self.record is not None and self.dataset is not None and self.dataset.data and is_first():
+        if self.record is None or self.dataset is None or not is_first():
+            return
+        if isinstance(self.dataset, SyntheticScans):
+            self.record["fingerprint"] = self.dataset.fingerprint()
+        elif self.dataset.data:
             self.record["fingerprint"] = fingerprint([item["image"] for item in self.dataset.data])
 
     def _keep(self, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from .preview import SavePreviewd
 from .reading import LoadScansd
 from .summary import PrintSummaryd
 from .support import LoadSupportd
-from .warnings import WarnUnlikeTrainingd
+from .warnings import WarnUnlikeKnownd, WarnUnlikeTrainingd
 
 __all__ = [
     "CropPadInPlaned",
@@ -28,6 +28,7 @@ __all__ = [
     "ScoredMasks",
     "SliceAxisd",
     "StudySupportd",
+    "WarnUnlikeKnownd",
     "WarnUnlikeTrainingd",
     "WriteAnswerd",
 ]

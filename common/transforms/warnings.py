@@ -14,11 +14,13 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from ..data.fingerprint import HOUNSFIELD, PERCENTILES
+from ..data.looks import body_width, unlikeness
 from ..data.reading import file_name
 
 logger = logging.getLogger(__name__)
 
 NEARLY_ALL = 0.8  # of the scan's voxels
+WIDTHS = 1.2  # a body may be that much smaller or larger than all known ones
 IN_PLANE, ACROSS = 3.0, 10.0  # factors between the voxel sizes of support and query
 # In standard deviations. Abdominal MR of one kind differs by up to 0.2, of other organs and scanners by 0.3, from CT by
 # 0.6 and more.
@@ -69,6 +71,39 @@ class WarnUnlikeTrainingd(MapTransform):
                     file_name(data[key]),
                     low,
                     self.intensities[0],
+                )
+        return dict(data)
+
+
+class WarnUnlikeKnownd(MapTransform):
+    """Warn of a scan that looks like none of the computer-drawn scans that the weights were trained on.
+
+    Args:
+        keys: keys of prepared scans ``(1, X, Y, Z)``.
+        known: see ``known_looks``.
+        allow_missing_keys: skip keys that are absent.
+    """
+
+    def __init__(self, keys: KeysCollection, known: Mapping[str, Any], allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.known = known
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data unchanged."""
+        for key in self.key_iterator(data):
+            image, (low, high) = data[key], self.known["widths"]
+            unlike, width = unlikeness(image, self.known), body_width(image)
+            reasons = []
+            if unlike > 1:
+                reasons.append(f"intensities and edges {unlike:.1f} times as far from all of them as they are apart")
+            if not low / WIDTHS <= width <= high * WIDTHS:
+                reasons.append(f"{width:.0f} mm of body, theirs have {low:.0f} to {high:.0f}")
+            if reasons:
+                logger.warning(
+                    "%s: unlike the computer-drawn scans that these weights know (%s); train on your own scans, in "
+                    "minutes: fewshot train --bundle BUNDLE --data FOLDER",
+                    file_name(image),
+                    "; ".join(reasons),
                 )
         return dict(data)
 

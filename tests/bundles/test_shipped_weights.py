@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from common.configuration.workflow import bundle_workflow
 from common.files.checkpoints import SHIPPED, bundle_weights, read_weights
 from common.files.record import read_record
 from common.tools.weights import make_weights, store_half
+from common.transforms import WarnUnlikeKnownd
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path.parents[1] for path in ROOT.glob(f"bundles/*/{SHIPPED}"))
@@ -39,6 +41,15 @@ def test_weights_are_finite_halves_with_the_settings_of_their_training(bundle):
     assert settings["normalisation"] == "body_median" and settings["axcodes"] == "RAS"
 
 
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_they_know_what_they_have_seen(bundle, own_scripts):
+    """A scan unlike all of that is warned of: the last step of the preprocessing."""
+    known = read_record(bundle / SHIPPED)["fingerprint"]
+    assert len(known["looks"]) == 45 and known["far"] > 0 and known["widths"][0] < known["widths"][1]
+    workflow = bundle_workflow(bundle, ["inference"], "infer", checkpoint=str(bundle / SHIPPED))
+    assert isinstance(workflow.parser.get_parsed_content("prepare").steps[-1], WarnUnlikeKnownd)
+
+
 def test_own_training_goes_before_what_came_with_the_bundle(tmp_path):
     (tmp_path / "models").mkdir()
     assert bundle_weights(tmp_path).endswith("model.pt")
@@ -65,7 +76,7 @@ def test_the_same_training_gives_the_same_file(tmp_path):
     settings = {
         "encoder_stages": 2, "image_size": 64, "spacing": [5.0, 5.0, 10.0], "supervoxel_min_size": 200, "min_area": 20,
         "batch_size": 2, "episodes_per_epoch": 50, "max_epochs": 1, "train#dataset#volumes": 2,
-        "train#dataset#episodes": 26,
+        "train#dataset#episodes": 26, "train#dataset#looks": 0,
     }  # fmt: skip
     files = [
         make_weights(ROOT / "bundles" / "adnet", tmp_path / name, tmp_path / name / "synthetic.pt", **settings)

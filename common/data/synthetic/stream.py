@@ -14,7 +14,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
-from .scans import draw_scan
+from ..looks import known_looks
+from .scans import FAMILIES, SyntheticScan, draw_scan
 
 Items = list[dict[str, Any]]
 
@@ -31,6 +32,7 @@ class SyntheticScans:
         episodes: that are drawn from a chapter.
         sizes: smallest and largest factor of the transform's ``min_size`` of supervoxels; each scan has its own, evenly
             in the logarithm.
+        looks: scans of each family that ``fingerprint`` describes; 0: none.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class SyntheticScans:
         volumes: int = 16,
         episodes: int = 256,
         sizes: Sequence[float] = (0.2, 1.2),
+        looks: int = 3,
     ) -> None:
         self.transform = pickle.dumps(Compose(transform.transforms[1:]))
         self.seed = seed
         self.volumes = volumes
         self.chapter_episodes = episodes
         self.sizes = tuple(sizes)
+        self.looks = looks
         self.data: Items = []  # nothing that lies on a disk
         self._worker: ProcessPoolExecutor | None = None
         self._drawn: dict[int, Future[Items]] = {}
@@ -67,6 +71,15 @@ class SyntheticScans:
         self._drawn = {key: value for key, value in self._drawn.items() if key >= number}
         self._draw(number + 1)
         return items
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Describe some scans of every family, see ``known_looks``; they are none of a training's."""
+        transform = pickle.loads(self.transform)
+        transform.transforms = [step for step in transform.transforms if not hasattr(step, "min_size")]
+        kinds = [family for family in FAMILIES for _ in range(self.looks)]
+        scans = ((number, family) for number, family in enumerate(kinds))
+        images = (_bring(transform, draw_scan(self.seed + 1, *scan))["image"] for scan in scans)
+        return known_looks(images) if kinds else {}
 
     def close(self) -> None:
         """End the process that draws."""
@@ -103,17 +116,21 @@ def prepare_scan(transform: Compose, seed: int, number: int, sizes: Sequence[flo
         ``image`` ``(1, X, Y, Z)`` float32 and its ``affine``, what else the transform makes of it, and ``subject``.
     """
     scan = draw_scan(seed, number)
-    affine = torch.from_numpy(scan.affine)
-    item: Mapping[str, Any] = {"image": MetaTensor(torch.from_numpy(scan.image[None]), affine=affine)}
     steps = copy.deepcopy(transform)
     low, high = np.log(sizes)
     factor = float(np.exp(low + (high - low) * np.random.default_rng([seed, number, 1]).random()))
     for step in steps.transforms:
         if hasattr(step, "min_size"):
             step.min_size = round(factor * step.min_size)
-    item = steps(dict(item))
+    item = _bring(steps, scan)
     plain = {key: value.as_tensor() for key, value in item.items() if isinstance(value, MetaTensor)}
     return {**plain, "affine": item["image"].affine, "subject": f"{scan.family} {number}"}
+
+
+def _bring(steps: Compose, scan: SyntheticScan) -> Mapping[str, Any]:
+    affine = torch.from_numpy(scan.affine)
+    item: Mapping[str, Any] = steps({"image": MetaTensor(torch.from_numpy(scan.image[None]), affine=affine)})
+    return item
 
 
 def _prepare(pickled: bytes, seed: int, scans: range, sizes: Sequence[float]) -> Items:
