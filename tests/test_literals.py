@@ -9,7 +9,7 @@ import fire
 import pytest
 from monai.bundle import ConfigParser
 
-from common.data.literals import as_named, literal, split_paths
+from common.files.literals import as_named, literal, split_paths
 
 HOSTILE = [
     "$__import__('os').mkdir('made')",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import InputError
+from ..files.literals import as_named
 from .description import channel_names, label_values, read_description
 from .layouts import choose_channel, find_subjects
-from .literals import as_named
 from .monai_label import server as monai_label
 from .phantom import make_phantom
 from .reading import scan_shape
@@ -34,27 +34,28 @@ def load_datalist(
     """List a dataset's scans, sorted naturally by subject.
 
     Scans are files in one of the formats of ``formats.EXTENSIONS`` or folders with one DICOM series each. With a
-    `dataset.json` (Medical Segmentation Decathlon, nnU-Net 1 and 2) they are those that it stands for. Otherwise they
-    lie in `imagesTr/`, `images/`, the folder itself or, where all of these are empty, in folders below; label maps lie
-    in `labelsTr/`, `labels/` or `masks/` or beside their scans, called like them but for words such as "img" and "seg".
+    ``dataset.json`` (Medical Segmentation Decathlon, nnU-Net 1 and 2) they are those that it stands for. Otherwise they
+    lie in ``imagesTr/``, ``images/``, the folder itself or, where all of these are empty, in folders below; label maps
+    lie in ``labelsTr/``, ``labels/`` or ``masks/`` or beside their scans, called like them but for words such as "img"
+    and "seg".
 
     Args:
-        dataset_dir: `"phantom"` (built in; in a MONAI Label server its studies instead), or a folder.
+        dataset_dir: ``"phantom"`` (built in; in a MONAI Label server its studies instead), or a folder.
         require_labels: refuse scans without a label.
-        section: "training", or "test": `imagesTs/` or that list of `dataset.json`.
-        channel: number or name of the channel to take, where subjects have several (`case_0000`, `case_0001`).
-        allow_outside: `dataset.json` may name files outside of the folder.
+        section: "training", or "test": ``imagesTs/`` or that list of ``dataset.json``.
+        channel: number or name of the channel to take, where subjects have several (``case_0000``, ``case_0001``).
+        allow_outside: ``dataset.json`` may name files outside of the folder.
         look_into: check headers and shapes; otherwise what is damaged is found when it is read.
 
     Returns:
-        Items `{"image": path, "label": path (where there is one), "subject": name}`; the subject is the name of
+        Items ``{"image": path, "label": path (where there is one), "subject": name}``; the subject is the name of
         the file without extension, or of the series' folder, without the number of its channel.
 
     Raises:
         FileNotFoundError: the folder, an image or a listed label is missing.
         NoScanError: there is no scan.
-        InputError: `dataset.json` is malformed or reaches outside; a file cannot be told to be a scan or a label map of
-            one subject; several channels and none chosen; a file is no readable NIfTI; shapes of image and label
+        InputError: ``dataset.json`` is malformed or reaches outside; a file cannot be told to be a scan or a label map
+            of one subject; several channels and none chosen; a file is no readable NIfTI; shapes of image and label
             differ; a label is required and missing; or two scans have the same subject name.
     """
     store = monai_label.datastore()
@@ -85,17 +86,17 @@ def load_datalist(
 
 
 def label_names(dataset_dir: str | Path) -> dict[str, int]:
-    """Read label names and values from `dataset.json`, written either way round; empty where there is none.
+    """Read label names and values from ``dataset.json``, written either way round; empty where there is none.
 
     Args:
-        dataset_dir: as for `load_datalist`.
+        dataset_dir: as for ``load_datalist``.
 
     Returns:
         Name to value in the order of the values, background included where the file lists it.
 
     Raises:
         FileNotFoundError: the folder is missing.
-        InputError: `dataset.json` is not valid, or a label value is not an integer.
+        InputError: ``dataset.json`` is not valid, or a label value is not an integer.
     """
     folder = _dataset_folder(dataset_dir)
     return label_values(folder, read_description(folder) or {})
@@ -106,7 +107,7 @@ def select_subjects(datalist: Sequence[Item], subjects: Iterable[SubjectId] | Su
 
     Args:
         datalist: items with "subject".
-        subjects: names or trailing numbers: `"chaos_08"`, `"8"` and `8` are the same subject.
+        subjects: names or trailing numbers: ``"chaos_08"``, ``"8"`` and ``8`` are the same subject.
 
     Raises:
         InputError: an id is unknown or fits several subjects.
@@ -116,13 +117,13 @@ def select_subjects(datalist: Sequence[Item], subjects: Iterable[SubjectId] | Su
 
 
 def exclude_subjects(datalist: Sequence[Item], subjects: Iterable[SubjectId] | SubjectId) -> list[Item]:
-    """Items of all other subjects, in the datalist's order; arguments and errors as for `select_subjects`."""
+    """Items of all other subjects, in the datalist's order; arguments and errors as for ``select_subjects``."""
     excluded = {item["subject"] for item in select_subjects(datalist, subjects)}
     return [item for item in datalist if item["subject"] not in excluded]
 
 
 def natural_key(subject: SubjectId) -> list[tuple[int, str]]:
-    """Sorting key that puts `a2` before `a10`."""
+    """Sorting key that puts ``a2`` before ``a10``."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(subject)) if part]
 
 

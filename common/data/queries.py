@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..files.literals import split_paths
 from .datalists import load_datalist
-from .literals import split_paths
 
 
 def support_files(

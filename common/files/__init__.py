@@ -1,1 +1,1 @@
-"""Files that are written whole, locks, hashes, and what a file of weights holds."""
+"""Files that are written whole, locks, hashes, paths in configurations, and what a file of weights holds."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from ..configuration.workflow import bundle_workflow, label_free_overlays
 from ..data import label_names, load_datalist, split
-from ..data.literals import literal
 from ..errors import guard
 from ..evaluation import dice_table
 from ..files.checkpoints import SHIPPED
-from .case_picture import draw_overlay
+from ..files.literals import literal
+from .case_picture import draw_case
 
 
 def demo(
@@ -112,7 +112,7 @@ def _draw_first_query(
     name = Path(files["image"]).name.split(".nii")[0]
     prediction = output_dir / "predictions" / f"{name}_seg.nii.gz"
     names = label_names(dataset_dir)
-    return draw_overlay(files["image"], prediction, output_dir / "overlay.png", files["label"], names)
+    return draw_case(files["image"], prediction, output_dir / "overlay.png", files["label"], names)
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from ..configuration.workflow import bundle_folder, bundle_workflow, label_free_overlays
-from ..data.literals import literal
 from ..errors import guard
 from ..files.checkpoints import SHIPPED, read_checkpoint
 from ..files.hashing import hash_files
+from ..files.literals import literal
 from ..files.writing import write_state, write_text
 from .crossval.published import read_about
 

@@ -14,7 +14,7 @@ from monai.bundle import run
 from typer.testing import CliRunner
 
 from common.configuration.workflow import bundle_workflow
-from common.data.literals import literal
+from common.files.literals import literal
 from common.tools.cli import app
 from tests.conftest import forget_scripts
 from tests.dicom.writer import values, write_series

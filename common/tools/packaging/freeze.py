@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ...configuration.trained import Trained
 from ...configuration.workflow import bundle_workflow
 from ...data.companions import organ_names
-from ...data.literals import literal, split_paths
 from ...errors import InputError
+from ...files.literals import literal, split_paths
 from ...files.writing import whole_file
 from ...networks import ConditionedSegmenter, load_network
 from ...results.marks import check_output, mark_of
