@@ -181,7 +181,7 @@ def test_resuming_without_a_run_is_refused(run_python, tmp_path):
 
 def test_help_lists_every_verb_in_its_group():
     shown = runner.invoke(app, ["--help"]).stdout
-    assert all(f"{title}:" in shown for title in ("Segment", "Train", "Study", "Ship"))
+    assert all(f"{title}:" in shown for title in ("Segment", "Train", "Experiment", "Ship"))
     assert all(re.search(rf"^  {name}  ", shown, re.MULTILINE) for verbs in _GROUPS.values() for name in verbs)
 
 

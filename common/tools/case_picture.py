@@ -17,7 +17,7 @@ from ..data.reading import read_label, read_scan
 from ..results.pictures import COLOURS, radiological, save_figure, show_slice
 
 
-def draw_overlay(
+def draw_case(
     image: str | Path | MetaTensor,
     prediction: str | Path | MetaTensor,
     output: str | Path,

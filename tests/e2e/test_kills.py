@@ -13,7 +13,7 @@ from common.configuration.workflow import bundle_workflow
 from common.errors import InputError
 from common.tools.crossval import execution as crossval
 from common.tools.crossval.results import read_results
-from common.tools.crossval.runs import Study, list_runs
+from common.tools.crossval.runs import Experiment, list_runs
 from tests.durability import finish, kill_at_moment, kill_at_random
 from tests.e2e.tiny import SMALL_TRAINING
 
@@ -85,9 +85,9 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(pr
 def in_this_process(monkeypatch):
     """Let a cross-validation train and evaluate in its own process: it would spend its time with imports."""
 
-    def call(study, run, step, settings, overlays=(), lock=()):
+    def call(experiment, run, step, settings, overlays=(), lock=()):
         try:
-            bundle_workflow(study.bundle, [*run.configs, *overlays], **settings).run()
+            bundle_workflow(experiment.bundle, [*run.configs, *overlays], **settings).run()
         except SystemExit as end:
             raise InputError(f"{step} ended with: {end}") from None
         return 1.0
@@ -100,7 +100,7 @@ def validate(dataset, in_this_process):
     """Give ``validate(folder)``: one run of a cross-validation, to be called in a process of its own."""
     settings = {**SHORT, "episodes_per_epoch": 4, "save_interval": 1, "distances": False}
     (run,) = list_runs(BUNDLE, "tiny", [0], overrides=settings)
-    return lambda folder: crossval.execute(Study(BUNDLE, str(dataset), folder, ["ep2"]), run)
+    return lambda folder: crossval.execute(Experiment(BUNDLE, str(dataset), folder, ["ep2"]), run)
 
 
 def found(folder):

@@ -15,10 +15,10 @@ from monai.bundle import run
 from typer.testing import CliRunner
 
 from common.configuration.workflow import bundle_workflow
-from common.data.literals import literal
+from common.files.literals import literal
 from common.tools.cli import app
 from common.tools.crossval.execution import execute
-from common.tools.crossval.runs import Study, list_runs
+from common.tools.crossval.runs import Experiment, list_runs
 from tests.e2e.tiny import SMALL, SMALL_TRAINING, save, scan
 
 # As file names and as folder names; the first is what a shell would run.
@@ -117,10 +117,10 @@ def test_training_and_evaluation_in_processes_of_their_own(dataset, bundle_root,
     """Cross-validation hands its folders to MONAI's runner as literals."""
     monkeypatch.setenv("PYTHONPATH", str(bundle_root("adnet").parents[1]))
     Path("$1, @data #2").symlink_to(dataset)
-    study = Study(bundle_root("adnet"), "$1, @data #2", work / "%out, #1 @y", ["ep2"])
+    experiment = Experiment(bundle_root("adnet"), "$1, @data #2", work / "%out, #1 @y", ["ep2"])
     short = {"episodes_per_epoch": 4, "max_epochs": 1, "val_interval": 2, "device": "cpu"}
-    (only,) = list_runs(study.bundle, "tiny", [0], overrides={**SMALL_TRAINING["adnet"], **short})
-    result = json.loads(execute(study, only).read_text())
+    (only,) = list_runs(experiment.bundle, "tiny", [0], overrides={**SMALL_TRAINING["adnet"], **short})
+    result = json.loads(execute(experiment, only).read_text())
     assert {row["organ"] for row in result["cases"]} == {"liver", "spleen"}
-    assert sorted(path.name for path in study.output.iterdir()) == [f"{only.name}.json", "cache", "work"]
+    assert sorted(path.name for path in experiment.output.iterdir()) == [f"{only.name}.json", "cache", "work"]
     assert sorted(path.name for path in work.iterdir()) == ["$1, @data #2", "%out, #1 @y"]

@@ -14,7 +14,7 @@ from common.errors import InputError
 from common.inferers import FewShotInferer
 from common.tools.crossval.analyses import analyse
 from common.tools.crossval.execution import execute
-from common.tools.crossval.runs import Study, list_runs
+from common.tools.crossval.runs import Experiment, list_runs
 from tests.bundles.networks import network_module
 from tests.e2e.tiny import SMALL_TRAINING
 
@@ -84,9 +84,9 @@ def test_runs_of_several_kinds_are_not_drawn_as_one(tmp_path, write_run, same):
 @pytest.mark.parametrize(("bundle", "analysis"), [("adnet", "thresholds"), ("lsnet", "misalignment")])
 def test_the_command_draws_all_runs_and_measures_each_once(dataset, tmp_path, monkeypatch, bundle, analysis):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    study = Study(ROOT / "bundles" / bundle, str(dataset), tmp_path, ["ep2"])
-    for run in list_runs(study.bundle, "tiny", [0, 1], overrides={**SMALL_TRAINING[bundle], **SHORT}):
-        execute(study, run)
+    experiment = Experiment(ROOT / "bundles" / bundle, str(dataset), tmp_path, ["ep2"])
+    for run in list_runs(experiment.bundle, "tiny", [0, 1], overrides={**SMALL_TRAINING[bundle], **SHORT}):
+        execute(experiment, run)
     command = [sys.executable, "-m", "common.tools.cli", "analyse", analysis, str(tmp_path), "--data", str(dataset)]
     subprocess.run(command, cwd=ROOT, check=True)
     written = sorted(tmp_path.glob(f"work/*/evaluate_{analysis}/{analysis}.json"))

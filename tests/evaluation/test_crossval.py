@@ -16,7 +16,7 @@ from common.errors import InputError
 from common.tools.crossval.engines import run_locally, run_on_ray
 from common.tools.crossval.execution import _measure_intensities, execute
 from common.tools.crossval.provenance import provenance
-from common.tools.crossval.runs import Run, Study, list_runs, needs_statistics, run_settings
+from common.tools.crossval.runs import Experiment, Run, list_runs, needs_statistics, run_settings
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +29,9 @@ def runs_of(folds, **settings):
 
 
 @pytest.fixture
-def study(dataset, tmp_path, monkeypatch):
+def experiment(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return Study(BUNDLE, str(dataset), tmp_path, ["ep1", "ep2"])
+    return Experiment(BUNDLE, str(dataset), tmp_path, ["ep1", "ep2"])
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def reference(dataset, tmp_path_factory):
     """What two folds find when nothing disturbs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        study = Study(BUNDLE, str(dataset), tmp_path_factory.mktemp("reference"), ["ep1", "ep2"])
-        return [result(path) for path in run_locally(study, runs_of([0, 1]))]
+        experiment = Experiment(BUNDLE, str(dataset), tmp_path_factory.mktemp("reference"), ["ep1", "ep2"])
+        return [result(path) for path in run_locally(experiment, runs_of([0, 1]))]
 
 
 def result(path):
@@ -65,9 +65,9 @@ def test_what_does_not_exist_is_refused(wrong):
         list_runs(BUNDLE, "chaos_t2", **{"folds": [0], **wrong})
 
 
-def test_a_run_is_one_file_and_is_not_repeated(study):
+def test_a_run_is_one_file_and_is_not_repeated(experiment):
     (run,) = runs_of([0])
-    path = execute(study, run)
+    path = execute(experiment, run)
     content = json.loads(path.read_text())
     assert Run(**content["run"]) == run
     assert {(row["protocol"], row["organ"]) for row in content["cases"]} == {
@@ -77,26 +77,26 @@ def test_a_run_is_one_file_and_is_not_repeated(study):
     assert content["manifest"]["versions"]["torch"] and content["manifest"]["train_seconds"] > 0
     assert len(content["training"]["loss"]) == len(content["training"]["iteration"])
     before = path.stat().st_mtime_ns
-    assert execute(study, run) == path and path.stat().st_mtime_ns == before
+    assert execute(experiment, run) == path and path.stat().st_mtime_ns == before
 
     other = replace(run, overrides={**run.overrides, "kappa": 0.1})
     with pytest.raises(
         InputError, match=r"f0-r0\.json was made from other overrides .*delete it, or use another --output"
     ):
-        execute(study, other)
+        execute(experiment, other)
     path.unlink()
     with pytest.raises(InputError, match=r"run\.json was made from other overrides "):
-        execute(study, other)
+        execute(experiment, other)
 
 
-def test_a_protocol_that_was_not_evaluated_is_missed(study, tmp_path, write_run, same):
+def test_a_protocol_that_was_not_evaluated_is_missed(experiment, tmp_path, write_run, same):
     path = write_run(same(0.5), folder=tmp_path)
     content = json.loads(path.read_text())
     run = Run(**content["run"])
-    path.write_text(json.dumps({**content, "manifest": provenance(study, run)}))
-    assert execute(replace(study, protocols=["ep1"]), run) == path
+    path.write_text(json.dumps({**content, "manifest": provenance(experiment, run)}))
+    assert execute(replace(experiment, protocols=["ep1"]), run) == path
     with pytest.raises(InputError, match="lacks protocol k12: delete it to evaluate the run again"):
-        execute(replace(study, protocols=["ep1", "k12"]), run)
+        execute(replace(experiment, protocols=["ep1", "k12"]), run)
 
 
 def copied(bundle, folder):
@@ -105,53 +105,55 @@ def copied(bundle, folder):
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_what_was_made_from_something_else_is_named(study, dataset, tmp_path, finished):
-    study = replace(study, bundle=copied(BUNDLE, tmp_path), data=str(shutil.copytree(dataset, tmp_path / "data")))
+def test_what_was_made_from_something_else_is_named(experiment, dataset, tmp_path, finished):
+    experiment = replace(
+        experiment, bundle=copied(BUNDLE, tmp_path), data=str(shutil.copytree(dataset, tmp_path / "data"))
+    )
     (run,) = runs_of([0], config=["quick"])
     note = tmp_path / f"{run.name}.json" if finished else tmp_path / "work" / run.name / "run.json"
 
     def made():
         note.parent.mkdir(parents=True, exist_ok=True)
         cases = {"cases": [{"protocol": "ep1"}, {"protocol": "ep2"}]} if finished else {}
-        note.write_text(json.dumps({"run": asdict(run), "manifest": provenance(study, run), **cases}))
+        note.write_text(json.dumps({"run": asdict(run), "manifest": provenance(experiment, run), **cases}))
 
     def refused(what):
         with pytest.raises(InputError, match=rf"{note} was made from other {what} \(\w+ and \w+\) than .*another"):
-            execute(study, run)
+            execute(experiment, run)
 
     made()
     if finished:
-        assert execute(study, run) == note
+        assert execute(experiment, run) == note
     one, other, *_ = sorted((tmp_path / "data/labelsTr").iterdir())
     shutil.copy(other, one)
     refused("scans or label maps")
     made()
-    overlay = study.bundle / "configs/quick.yaml"
+    overlay = experiment.bundle / "configs/quick.yaml"
     overlay.write_text(overlay.read_text().replace("learning_rate: 0.015", "learning_rate: 0.016"))
     refused("content of its configurations")
     made()
-    network = study.bundle / "scripts/network.py"
+    network = experiment.bundle / "scripts/network.py"
     network.write_text(network.read_text() + "# changed\n")
     refused("code")
     note.write_text(note.read_text()[:-9])
     with pytest.raises(InputError, match=rf"{note} is damaged: delete it to have this run made again"):
-        execute(study, run)
+        execute(experiment, run)
 
 
-def test_intensities_of_ct_are_those_of_each_folds_training_scans(study, tmp_path):
+def test_intensities_of_ct_are_those_of_each_folds_training_scans(experiment, tmp_path):
     found = {}
     for run in runs_of([0, 1], overrides={**SHORT, "intensity_window": [0, 800]}):
-        assert needs_statistics(study, run)
+        assert needs_statistics(experiment, run)
         work = tmp_path / run.name
         work.mkdir()
-        _measure_intensities(study, run, work)
-        settings = run_settings(study, run, work)
+        _measure_intensities(experiment, run, work)
+        settings = run_settings(experiment, run, work)
         found[run.fold] = settings["intensity_mean"], settings["intensity_std"]
     assert found[0] != found[1]
     assert all(0 < value < 255 for pair in found.values() for value in pair)
     given = {**SHORT, "intensity_window": [0, 800], "intensity_mean": 1.0}
-    assert not needs_statistics(study, runs_of([0], overrides=given)[0])
-    assert not needs_statistics(study, runs_of([0])[0])
+    assert not needs_statistics(experiment, runs_of([0], overrides=given)[0])
+    assert not needs_statistics(experiment, runs_of([0])[0])
 
 
 @pytest.fixture
@@ -159,7 +161,7 @@ def abdominal(tmp_path):
     """A dataset folder that names the organs of the comparison."""
     names = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": names}))
-    return Study(BUNDLE, str(tmp_path), tmp_path, ["ep1"])
+    return Experiment(BUNDLE, str(tmp_path), tmp_path, ["ep1"])
 
 
 def test_setting_2_trains_and_scores_by_group(abdominal):
@@ -171,10 +173,10 @@ def test_setting_2_trains_and_scores_by_group(abdominal):
 
 def test_methods_that_learn_from_organs_are_trained_by_group(abdominal):
     lsnet = ROOT / "bundles/lsnet"
-    study = Study(lsnet, abdominal.data, abdominal.output, ["k12"])
+    experiment = Experiment(lsnet, abdominal.data, abdominal.output, ["k12"])
     runs = list_runs(lsnet, "chaos_t2", [0])
     assert [run.group for run in runs] == ["liver", "spleen", "kidneys"]
-    settings = run_settings(study, runs[-1], abdominal.output)
+    settings = run_settings(experiment, runs[-1], abdominal.output)
     assert settings["test_organs"] == [2, 3] and settings["fold_organs"] == [1, 2, 3, 4]
     assert "excluded_labels" not in settings
     for one in ({"config": ["train_ssl"]}, {"overrides": {"test_organs": [1]}}):
@@ -189,13 +191,13 @@ def test_untrained_runs_keep_the_weights_that_they_are_initialised_with():
 
 
 @pytest.mark.slow
-def test_a_failing_run_is_named_and_the_others_are_executed(study):
+def test_a_failing_run_is_named_and_the_others_are_executed(experiment):
     good, bad = runs_of([0]), runs_of([1], overrides={**SHORT, "encoder_depth": 7})
     with pytest.raises(
         InputError, match=r"1 of 2 runs failed.*adnet-tiny-s1-f1-r0: train ended with status 1.*train\.log"
     ):
-        run_locally(study, [*bad, *good])
-    assert sorted(path.name for path in study.output.glob("*.json")) == ["adnet-tiny-s1-f0-r0.json"]
+        run_locally(experiment, [*bad, *good])
+    assert sorted(path.name for path in experiment.output.glob("*.json")) == ["adnet-tiny-s1-f0-r0.json"]
 
 
 @pytest.mark.slow
@@ -221,7 +223,7 @@ def test_a_killed_driver_loses_nothing(reference, dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_slurm_tasks_execute_the_list(study, dataset, tmp_path):
+def test_slurm_tasks_execute_the_list(experiment, dataset, tmp_path):
     options = [part for key, value in SHORT.items() for part in ("--override", f"{key}={json.dumps(value)}")]
     arguments = ["--bundle", BUNDLE, "--dataset", "tiny", "--data", dataset, "--folds", "0-1", *options]
     command = [
@@ -248,7 +250,7 @@ def test_slurm_tasks_execute_the_list(study, dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_of_two_workers_gives_the_same_results(reference, study):
+def test_a_ray_cluster_of_two_workers_gives_the_same_results(reference, experiment):
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     import ray
 
@@ -256,7 +258,7 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_results(reference, study):
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     try:
-        paths = run_on_ray(study, runs_of([0, 1]), cluster.address)
+        paths = run_on_ray(experiment, runs_of([0, 1]), cluster.address)
         assert [result(path) for path in paths] == reference
     finally:
         ray.shutdown()
@@ -264,8 +266,8 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_results(reference, study):
 
 
 @pytest.mark.slow
-def test_torchrun_trains_with_several_processes(dataset, study, tmp_path):
-    two = Study(BUNDLE, str(dataset), tmp_path / "two", ["ep2"], processes=2)
+def test_torchrun_trains_with_several_processes(dataset, experiment, tmp_path):
+    two = Experiment(BUNDLE, str(dataset), tmp_path / "two", ["ep2"], processes=2)
     (run,) = runs_of([0], overrides={**SHORT, "batch_size": 1})
     assert json.loads(execute(two, run).read_text())["manifest"]["processes"] == 2
 
@@ -280,8 +282,8 @@ def test_five_folds_twice_on_the_phantom(bundle, monkeypatch, tmp_path):
     steps = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 1, "distances": False}
     overrides = {**SMALL_TRAINING[bundle], **coarse, **steps}
     runs = list_runs(ROOT / "bundles" / bundle, "phantom", repeats=2, overrides=overrides)
-    study = Study(ROOT / "bundles" / bundle, "phantom", tmp_path, ["ep2"])
-    paths = run_locally(study, runs)
+    experiment = Experiment(ROOT / "bundles" / bundle, "phantom", tmp_path, ["ep2"])
+    paths = run_locally(experiment, runs)
     assert len(paths) == 10 and all(path.is_file() for path in paths)
     cases = {row["case"] for path in paths for row in json.loads(path.read_text())["cases"]}
     assert cases == {f"phantom_{number:02d}" for number in range(1, len(cases) + 1)} and len(cases) >= 10

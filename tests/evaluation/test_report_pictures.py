@@ -12,7 +12,7 @@ from common.tools.crossval.execution import execute
 from common.tools.crossval.report import write_report
 from common.tools.crossval.report.gallery import choose_pictures
 from common.tools.crossval.results import read_results
-from common.tools.crossval.runs import Study, list_runs
+from common.tools.crossval.runs import Experiment, list_runs
 from tests.e2e.tiny import SMALL_TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +55,9 @@ def results(tmp_path_factory, dataset):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         for bundle in ("adnet", "ssl_alpnet"):
-            study = Study(ROOT / "bundles" / bundle, str(dataset), folder, ["ep1", "ep2"])
-            (run,) = list_runs(study.bundle, "tiny", [0], overrides={**SMALL_TRAINING[bundle], **SHORT})
-            execute(study, run)
+            experiment = Experiment(ROOT / "bundles" / bundle, str(dataset), folder, ["ep1", "ep2"])
+            (run,) = list_runs(experiment.bundle, "tiny", [0], overrides={**SMALL_TRAINING[bundle], **SHORT})
+            execute(experiment, run)
     return folder
 
 

@@ -26,7 +26,7 @@ GREYS = ((55, 70, 1), (110, 135, 2), (175, 200, 3), (240, 255, 4))
 
 
 def find(folder: Path) -> Findings:
-    """List `MR/<id>/T2SPIR` with its `DICOM_anon` and `Ground`, at any depth; T1-DUAL series are left alone."""
+    """List ``MR/<id>/T2SPIR`` with its ``DICOM_anon`` and ``Ground``, at any depth; T1-DUAL series are left alone."""
     found = Findings()
     places: dict[int, Path] = {}
     unlabelled = 0

@@ -1,4 +1,4 @@
-"""`dataset.json` of a prepared dataset: organ names, folds, and for each scan the record of what it was made from."""
+"""``dataset.json`` of a prepared dataset: organ names, folds, and for each scan the record of what it was made from."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_records(output: Path, challenge: Challenge) -> dict[str, Record]:
 def write_description(
     output: Path, challenge: Challenge, names: Mapping[str, int], records: Mapping[str, Record]
 ) -> int:
-    """Write `dataset.json` in one step.
+    """Write ``dataset.json`` in one step.
 
     Args:
         output: folder of the dataset.

@@ -49,7 +49,7 @@ def prepare(
     channel: int | str | None = None,
     allow_outside: bool = False,
 ) -> Summary:
-    """Make a dataset folder of a download: NIfTI files at the published preprocessing, `dataset.json` with folds.
+    """Make a dataset folder of a download: NIfTI files at the published preprocessing, ``dataset.json`` with folds.
 
     Finished scans wait in a hidden folder beside the output until all are sound and then take its place in one step:
     at every instant it is complete or untouched, and an interrupted run continues where it stopped. A scan of the

@@ -32,7 +32,7 @@ _ORGAN = _SCAN + r"_(\d+)(?:_\w*)?"
 
 
 def find(folder: Path) -> Findings:
-    """Pair `<patient>_<n>_CTce_ThAb` with `<patient>_<n>_CTce_ThAb_<RadLex id>_<annotator>`, wherever they lie."""
+    """Pair ``<patient>_<n>_CTce_ThAb`` with ``<patient>_<n>_CTce_ThAb_<RadLex id>_<annotator>``, wherever they lie."""
     files = nifti_files(folder)
     images, faults = by_name(files, _SCAN)
     found = Findings(faults=faults)

@@ -21,7 +21,7 @@ def write_scan(folder: Path, subject: str, volumes: Volumes, record: Record) -> 
     """Write image, label map (uint8) and record of a scan below a folder, the record last.
 
     Args:
-        folder: gets `imagesTr/`, `labelsTr/` and `<subject>.json`.
+        folder: gets ``imagesTr/``, ``labelsTr/`` and ``<subject>.json``.
         subject: name of the files.
         volumes: what to write.
         record: what the scan was made from.

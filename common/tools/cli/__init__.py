@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...errors import DEBUG, guard
-from . import doctor, files, methods, studies, training
+from . import doctor, experiments, files, methods, training
 from .quiet import keep_quiet
 
 _GENERAL = ("--debug", "--verbose", "--quiet")
@@ -29,12 +29,12 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "statistics": methods.statistics,
         "prepare": files.prepare_data,
     },
-    "Study": {
+    "Experiment": {
         "evaluate": methods.evaluate,
-        "crossval": studies.crossval,
-        "table": studies.table,
-        "analyse": studies.analyse_runs,
-        "report": studies.report,
+        "crossval": experiments.crossval,
+        "table": experiments.table,
+        "analyse": experiments.analyse_runs,
+        "report": experiments.report,
     },
     "Ship": {"package": files.package_bundles, "where": methods.where, "new-method": files.start_method},
 }

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ...data.literals import split_paths
 from ...errors import InputError
+from ...files.literals import split_paths
 from .options import DEFAULT_BUNDLE, Bundle, Channel, Checkpoint, Outside, Overlays, Overwrite, TrainsWith, split_names
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...data.literals import literal
+from ...files.literals import literal
 from .options import (
     DEFAULT_BUNDLE,
     Bundle,

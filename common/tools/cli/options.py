@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ...data.literals import literal, split_paths
 from ...errors import InputError
+from ...files.literals import literal, split_paths
 
 Bundle = Annotated[Path, typer.Option(help="Name of a bundle, or its folder: adnet, bundles/adnet.")]
 DEFAULT_BUNDLE = Path("adnet")  # where none is named

@@ -13,7 +13,7 @@ from ...results.marks import check_output, mark_of, relative
 from .execution import evaluate_run
 from .published import all_abouts
 from .results import read_results
-from .runs import Study
+from .runs import Experiment
 
 
 def analyse(
@@ -72,7 +72,7 @@ def analyse(
         raise InputError(f"{results_dir} holds runs of several kinds: {listed}; choose with --dataset and --config")
     files = []
     for run in tqdm(runs, desc=name, disable=None):
-        study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
-        files.append(evaluate_run(study, run, offered[run.bundle][name], f"{name}.json"))
+        experiment = Experiment((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
+        files.append(evaluate_run(experiment, run, offered[run.bundle][name], f"{name}.json"))
     draw = run_path(str(bundles / runs[0].bundle / "scripts" / f"{name}.py"))["draw"]
     return Path(draw(files, output, mark))

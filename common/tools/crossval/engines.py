@@ -14,10 +14,10 @@ from ...errors import InputError
 from ...files.writing import write_text
 from ...stopping import MERCY, end_processes
 from .execution import execute
-from .runs import Run, Study
+from .runs import Experiment, Run
 
 
-def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
+def run_locally(experiment: Experiment, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
     """Execute runs on this machine, so many at a time, each in processes of its own, and return their result files.
 
     Raises:
@@ -25,7 +25,7 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(execute, study, run) for run in runs]
+        futures = [pool.submit(execute, experiment, run) for run in runs]
         try:
             for _ in tqdm(as_completed(futures), total=len(futures), desc="runs", disable=None):
                 pass
@@ -37,13 +37,13 @@ def run_locally(study: Study, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
     return [future.result() for future in futures]
 
 
-def run_on_ray(study: Study, runs: Sequence[Run], address: str | None = None, cpus: int = 1) -> list[Path]:
+def run_on_ray(experiment: Experiment, runs: Sequence[Run], address: str | None = None, cpus: int = 1) -> list[Path]:
     """Execute runs on the nodes of a Ray cluster and return their result files.
 
     Where the cluster has GPUs, a run takes one for each of its processes.
 
     Args:
-        study: what the runs share; its folders by the same path on all nodes.
+        experiment: what the runs share; its folders by the same path on all nodes.
         runs: those with a result file are skipped.
         address: of the cluster; None takes the one in RAY_ADDRESS, or starts one on this machine.
         cpus: cores per run.
@@ -56,9 +56,9 @@ def run_on_ray(study: Study, runs: Sequence[Run], address: str | None = None, cp
     except ImportError as error:
         raise InputError('engine ray needs Ray: pip install "fewshot-bundles[ray]"') from error
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-    gpus = study.processes if ray.cluster_resources().get("GPU", 0) else 0
+    gpus = experiment.processes if ray.cluster_resources().get("GPU", 0) else 0
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=1)(execute)
-    tasks = [remote.remote(study, run) for run in runs]
+    tasks = [remote.remote(experiment, run) for run in runs]
     results, failed = [], []
     for task in tqdm(tasks, desc="runs", disable=None):
         try:

@@ -24,15 +24,15 @@ import torch
 
 from ... import __version__
 from ...configuration.workflow import config_file, merged_config
-from ...data.literals import literal
 from ...errors import InputError, one_line
 from ...files.checkpoints import read_checkpoint, read_weights
 from ...files.hashing import hash_files
+from ...files.literals import literal
 from ...files.writing import write_json
 from ...handlers.resuming import FINAL, checkpoints_in
 from ...stopping import run_process
 from .provenance import KINDS, differing, provenance
-from .runs import CHALLENGES, STATISTICS_FILE, Run, Study, needs_statistics, run_settings
+from .runs import CHALLENGES, STATISTICS_FILE, Experiment, Run, needs_statistics, run_settings
 
 logger = logging.getLogger(__name__)
 
@@ -40,40 +40,40 @@ _UNTRAINED: dict[str, Any] = {"iteration": [], "loss": [], "threshold": None}
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "numba", "pytorch-ignite")
 
 
-def execute(study: Study, run: Run) -> Path:
+def execute(experiment: Experiment, run: Run) -> Path:
     """Train and evaluate one run and return its result file; at once where the file is there.
 
     Raises:
         InputError: training or evaluation failed; names the log. Or what is there was made from something else.
     """
-    result = study.output / f"{run.name}.json"
-    work = study.output / "work" / run.name
+    result = experiment.output / f"{run.name}.json"
+    work = experiment.output / "work" / run.name
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         # Children inherit the lock: who restarts a killed driver waits for a training that outlived it.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made_from = provenance(study, run)
+        made_from = provenance(experiment, run)
         if result.is_file():
-            _check_same(result, study, run, made_from)
+            _check_same(result, experiment, run, made_from)
             return result
-        _check_same(work / "run.json", study, run, made_from)
-        if needs_statistics(study, run) and _read_note(work / STATISTICS_FILE) is None:
-            _measure_intensities(study, run, work)
-        settings = run_settings(study, run, work)
+        _check_same(work / "run.json", experiment, run, made_from)
+        if needs_statistics(experiment, run) and _read_note(work / STATISTICS_FILE) is None:
+            _measure_intensities(experiment, run, work)
+        settings = run_settings(experiment, run, work)
         trained = work / "trained.json"
         if run.untrained:
             write_json(trained, {"train_seconds": 0.0, "resumed": False})
         elif _read_note(trained) is None or not _is_readable(work / "models" / FINAL):
             resume = any(_is_readable(path) for path in checkpoints_in(work / "models"))
-            beginning = {**_of_training(study, run, settings), "resume": resume, "restart": not resume}
-            seconds = _call(study, run, "train", beginning, lock=(lock.fileno(),))
+            beginning = {**_of_training(experiment, run, settings), "resume": resume, "restart": not resume}
+            seconds = _call(experiment, run, "train", beginning, lock=(lock.fileno(),))
             write_json(trained, {"train_seconds": seconds, "resumed": resume})
-        scored = {**settings, "protocols": study.protocols}
-        seconds = _call(study, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
+        scored = {**settings, "protocols": experiment.protocols}
+        seconds = _call(experiment, run, "evaluate", scored, overlays=["evaluate"], lock=(lock.fileno(),))
         manifest = {
             "versions": {name: version(name) for name in _PACKAGES} | {"fewshot-bundles": __version__},
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "processes": study.processes,
+            "processes": experiment.processes,
             **made_from,
             **json.loads(trained.read_text()),
             "evaluate_seconds": seconds,
@@ -85,11 +85,11 @@ def execute(study: Study, run: Run) -> Path:
     return result
 
 
-def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
+def evaluate_run(experiment: Experiment, run: Run, overlay: str, file: str) -> Path:
     """Evaluate a trained run with an overlay on evaluate.yaml; at once where that has been done from the same.
 
     Args:
-        study: folders.
+        experiment: folders.
         run: has been trained.
         overlay: name of the configuration.
         file: that it writes into its output folder; its path is returned.
@@ -97,27 +97,27 @@ def evaluate_run(study: Study, run: Run, overlay: str, file: str) -> Path:
     Raises:
         InputError: the evaluation failed; names the log. Or the run was made on other scans.
     """
-    work = study.output / "work" / run.name
+    work = experiment.output / "work" / run.name
     path, note = work / overlay / file, work / overlay / "made_from.json"
-    made_from = {**provenance(study, run), "weights_sha256": hash_files(work / "models" / FINAL).hex()}
-    result = (_read_note(study.output / f"{run.name}.json") or {}).get("manifest", {})
+    made_from = {**provenance(experiment, run), "weights_sha256": hash_files(work / "models" / FINAL).hex()}
+    result = (_read_note(experiment.output / f"{run.name}.json") or {}).get("manifest", {})
     if result.get("data_sha256", made_from["data_sha256"]) != made_from["data_sha256"]:
         raise InputError(
-            f"{run.name} was trained and evaluated on other scans than those in {study.data}: give its own"
+            f"{run.name} was trained and evaluated on other scans than those in {experiment.data}: give its own"
         )
     if not path.is_file() or _read_note(note) != made_from:
-        settings = {**run_settings(study, run, work), "output_dir": literal(path.parent)}
-        _call(study, run, overlay, settings, overlays=["evaluate", overlay])
+        settings = {**run_settings(experiment, run, work), "output_dir": literal(path.parent)}
+        _call(experiment, run, overlay, settings, overlays=["evaluate", overlay])
         write_json(note, made_from)
     return path
 
 
-def _measure_intensities(study: Study, run: Run, work: Path) -> None:
+def _measure_intensities(experiment: Experiment, run: Run, work: Path) -> None:
     """Write mean and deviation of the run's training scans, as ``fewshot statistics`` prints them."""
-    overrides = _of_training(study, run, run.overrides)
+    overrides = _of_training(experiment, run, run.overrides)
     options = {"fold": run.fold, "challenge": CHALLENGES.get(run.dataset), **overrides}
-    command = [sys.executable, "-m", "common.tools.cli", "statistics", "--bundle", str(study.bundle)]
-    command += [f"--dataset-dir={study.data}", "--config", ",".join(run.configs[1:])]
+    command = [sys.executable, "-m", "common.tools.cli", "statistics", "--bundle", str(experiment.bundle)]
+    command += [f"--dataset-dir={experiment.data}", "--config", ",".join(run.configs[1:])]
     command += [part for key, value in options.items() for part in ("--override", f"{key}={json.dumps(value)}")]
     answer = run_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = dict(re.findall(r"^(intensity_\w+): (\S+)$", answer.stdout, flags=re.MULTILINE))
@@ -127,7 +127,7 @@ def _measure_intensities(study: Study, run: Run, work: Path) -> None:
     write_json(work / STATISTICS_FILE, {name: float(value) for name, value in lines.items()})
 
 
-def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -> None:
+def _check_same(path: Path, experiment: Experiment, run: Run, made_from: dict[str, str]) -> None:
     """Refuse to go on from what was made from something else; note what a run is made from where nothing is there.
 
     Raises:
@@ -145,14 +145,14 @@ def _check_same(path: Path, study: Study, run: Run, made_from: dict[str, str]) -
             f"{path} was made from other {changed} than there is now: "
             f"delete it{'' if 'cases' in content else f' and {path.parent}'}, or use another --output"
         )
-    lacking = set(study.protocols) - {row["protocol"] for row in content.get("cases", [])}
+    lacking = set(experiment.protocols) - {row["protocol"] for row in content.get("cases", [])}
     if "cases" in content and lacking:
         raise InputError(f"{path} lacks protocol {', '.join(sorted(lacking))}: delete it to evaluate the run again")
 
 
-def _of_training(study: Study, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
+def _of_training(experiment: Experiment, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     """Leave out the settings that the evaluation alone has."""
-    scoring = set(merged_config(study.bundle, ["evaluate"])) - set(merged_config(study.bundle, run.configs))
+    scoring = set(merged_config(experiment.bundle, ["evaluate"])) - set(merged_config(experiment.bundle, run.configs))
     return {name: value for name, value in settings.items() if name.split("#")[0] not in scoring}
 
 
@@ -181,7 +181,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _call(
-    study: Study,
+    experiment: Experiment,
     run: Run,
     step: str,
     settings: dict[str, Any],
@@ -191,14 +191,14 @@ def _call(
     """Run MONAI's bundle runner in a process of its own and return the seconds that it took."""
     names = [*run.configs, *overlays]
     launch = ["-m", "monai.bundle"]
-    if step == "train" and study.processes > 1:
+    if step == "train" and experiment.processes > 1:
         names.append("multi_gpu_train")
-        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={study.processes}", *launch]
-    files = str([str(config_file(study.bundle, name)) for name in names])
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={experiment.processes}", *launch]
+    files = str([str(config_file(experiment.bundle, name)) for name in names])
     options = [
         part for key, value in settings.items() for part in (f"--{key}", "$None" if value is None else str(value))
     ]
-    log = study.output / "work" / run.name / f"{step}.log"
+    log = experiment.output / "work" / run.name / f"{step}.log"
     start = time.monotonic()
     with log.open("a") as stream:
         command = [sys.executable, *launch, "run", "--config_file", files, *options]

@@ -12,7 +12,7 @@ from ...configuration.workflow import config_file, merged_config
 from ...data import load_datalist
 from ...data.datalists import Item
 from ...files.hashing import hash_files
-from .runs import Run, Study
+from .runs import Experiment, Run
 
 # Under which name a manifest keeps each hash, and what it stands for.
 KINDS = {"data_sha256": "scans or label maps", "config_sha256": "content of its configurations", "code_sha256": "code"}
@@ -21,32 +21,32 @@ _COMMON = Path(__file__).parents[2]
 _ASIDE = {"tools", "dicom", "monai_label"}
 
 
-def provenance(study: Study, run: Run) -> dict[str, str]:
+def provenance(experiment: Experiment, run: Run) -> dict[str, str]:
     """Return what a run's result depends on beside its settings: a hash for each of ``KINDS``.
 
     Raises:
         InputError: no such configuration or dataset.
     """
-    content = [merged_config(study.bundle, run.configs), run.overrides]
+    content = [merged_config(experiment.bundle, run.configs), run.overrides]
     data = hashlib.sha256()
-    for item in scans(study, run):
+    for item in scans(experiment, run):
         for key in sorted({"image", "label"} & set(item)):
             data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
     return {
         "data_sha256": data.hexdigest(),
         "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-        "code_sha256": _hash_code(study.bundle),
+        "code_sha256": _hash_code(experiment.bundle),
     }
 
 
-def scans(study: Study, run: Run) -> list[Item]:
+def scans(experiment: Experiment, run: Run) -> list[Item]:
     """List the scans of a run's dataset.
 
     Raises:
         InputError: no such dataset, or it cannot be used.
     """
     chosen = {key: run.overrides[key] for key in ("channel", "allow_outside") if key in run.overrides}
-    return load_datalist(study.data, **chosen)
+    return load_datalist(experiment.data, **chosen)
 
 
 def differing(mine: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ def all_abouts(bundles: Path | None = None) -> list[dict[str, Any]]:
 
 @cache
 def read_about(folder: Path) -> dict[str, Any]:
-    """Read what the bundle of a folder says of itself, see `all_abouts`."""
+    """Read what the bundle of a folder says of itself, see ``all_abouts``."""
     return {**yaml.safe_load((folder / "about.yaml").read_text(encoding="utf-8")), "bundle": folder.name}
 
 

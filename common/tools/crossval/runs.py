@@ -13,8 +13,8 @@ from ...configuration.files import ABLATIONS
 from ...configuration.workflow import merged_config
 from ...data import label_names, label_values, number_of_folds, organ_groups
 from ...data.datalists import natural_key
-from ...data.literals import literal
 from ...errors import InputError
+from ...files.literals import literal
 
 STATISTICS_FILE = "statistics.json"
 # Published folds by dataset; others are cut into five.
@@ -53,7 +53,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
+class Experiment:
     """What all runs share: bundle folder, data, output folder, protocols and processes per training."""
 
     bundle: Path
@@ -145,37 +145,37 @@ def ablation_overlays(bundle: Path, ablation: str, configs: Sequence[str] = ()) 
     return [name for name in chosen if base | merged_config(bundle, [name]) != base]
 
 
-def run_settings(study: Study, run: Run, work: Path) -> dict[str, Any]:
+def run_settings(experiment: Experiment, run: Run, work: Path) -> dict[str, Any]:
     """Return the overrides of training and evaluation of a run that works in a folder.
 
     Paths in it are literals. ``statistics.json`` in that folder, intensities of its training scans, belongs to them.
     """
     settings: dict[str, Any] = {
-        "dataset_dir": literal(study.data),
+        "dataset_dir": literal(experiment.data),
         "challenge": CHALLENGES.get(run.dataset),
         "fold": run.fold,
         "seed": run.seed,
         "ckpt_dir": literal(work / "models"),
         "output_dir": literal(work / "eval"),
-        "cache_dir": literal(study.output / "cache"),
+        "cache_dir": literal(experiment.output / "cache"),
     }
     if (work / STATISTICS_FILE).is_file():
         settings |= json.loads((work / STATISTICS_FILE).read_text())
     if run.group is not None:
-        names, groups = label_names(study.data), organ_groups(run.dataset, run.setting)
+        names, groups = label_names(experiment.data), organ_groups(run.dataset, run.setting)
         organs = label_values(groups[run.group], names)
         settings["validate#load_support#organs"] = organs
         if run.setting == 2:
             settings["excluded_labels"] = organs
-        if _learns_from_organs(study.bundle, run.configs, run.overrides):
+        if _learns_from_organs(experiment.bundle, run.configs, run.overrides):
             every = label_values(chain(*groups.values()), names)
             settings |= {"test_organs": organs, "fold_organs": every}
     return settings | run.overrides
 
 
-def needs_statistics(study: Study, run: Run) -> bool:
+def needs_statistics(experiment: Experiment, run: Run) -> bool:
     """Tell whether a run scales intensities by mean and deviation of its training scans (CT) that nobody gave."""
-    config = merged_config(study.bundle, run.configs) | run.overrides
+    config = merged_config(experiment.bundle, run.configs) | run.overrides
     return config.get("intensity_window") is not None and config.get("intensity_mean") is None
 
 

@@ -22,14 +22,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from ....configuration.workflow import bundle_workflow
-from ....data.literals import literal
 from ....data.reading import file_name, stem
 from ....errors import one_line, user_mistake
 from ....evaluation import collect
+from ....files.literals import literal
 from ....supervoxels.preview import preview
-from ...case_picture import draw_overlay
+from ...case_picture import draw_case
 from ..results import Result
-from ..runs import Study, run_settings
+from ..runs import Experiment, run_settings
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +141,12 @@ def _draw_apart(
 ) -> dict[Path, str]:
     """Draw a run's pictures in a new process, since each bundle has scripts of the same name."""
     run, folder = result.run, _folder(results_dir, result).absolute()
-    study = Study((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
-    settings = run_settings(study, run, folder.parent) | {"output_dir": literal(folder)}
+    experiment = Experiment((bundles / run.bundle).absolute(), data, results_dir.absolute(), [])
+    settings = run_settings(experiment, run, folder.parent) | {"output_dir": literal(folder)}
     for name in ("distances", "init"):  # the configuration for evaluation has its own
         settings.pop(name, None)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        job = executor.submit(_draw_run, study.bundle, run.configs, settings, pictures, folder / "draw.log")
+        job = executor.submit(_draw_run, experiment.bundle, run.configs, settings, pictures, folder / "draw.log")
         error = job.exception()
     if error is None:
         return job.result()
@@ -218,7 +218,7 @@ def _draw(item: dict[str, MetaTensor], index: int, picture: Picture, dice: float
     prediction, reference = (
         MetaTensor(torch.as_tensor(mask)[None], affine=label.affine) for mask in (item["pred"][index], label[index])
     )
-    draw_overlay(scan, prediction, picture.path, reference, {picture.organ: 1}, _SLICES)
+    draw_case(scan, prediction, picture.path, reference, {picture.organ: 1}, _SLICES)
     return ""
 
 

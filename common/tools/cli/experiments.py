@@ -42,16 +42,16 @@ def crossval(
     from ...handlers.resuming import make_folder
     from ..crossval.engines import run_locally, run_on_ray, write_slurm
     from ..crossval.provenance import scans
-    from ..crossval.runs import CHALLENGES, Study, ablation_overlays, list_runs
+    from ..crossval.runs import CHALLENGES, Experiment, ablation_overlays, list_runs
 
     bundle = bundle_folder(bundle)
-    study = Study(bundle, data or dataset, output, split_names(protocols), processes)
+    experiment = Experiment(bundle, data or dataset, output, split_names(protocols), processes)
     overrides = read_overrides(override or [])
     settings: dict[str, Any] = {"repeats": repeats, "setting": setting, "untrained": untrained, "seed": seed}
-    settings |= {"dataset": dataset, "data": study.data, "folds": None if folds is None else read_folds(folds)}
+    settings |= {"dataset": dataset, "data": experiment.data, "folds": None if folds is None else read_folds(folds)}
     if engine not in ("local", "ray", "slurm"):
         raise InputError(f"--engine is {engine!r}; it takes local, ray or slurm")
-    check_value("protocols", study.protocols)
+    check_value("protocols", experiment.protocols)
     base = split_names(config)
     if dataset in CHALLENGES and dataset not in base:  # its folds go with its preprocessing
         base = [dataset, *base]
@@ -64,16 +64,16 @@ def crossval(
             raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")
         runs = [runs[task]]
     if engine != "slurm":  # a SLURM script may be written elsewhere
-        scans(study, runs[0])
+        scans(experiment, runs[0])
         make_folder(output, "--output")
     if engine == "slurm":
         arguments = sys.argv[sys.argv.index("crossval") + 1 :]
         kept = [part for part in arguments if part not in ("--engine", "slurm", "--engine=slurm")]
         print(write_slurm(output, kept, len(runs), processes))
     elif engine == "ray":
-        run_on_ray(study, runs, cpus=jobs)
+        run_on_ray(experiment, runs, cpus=jobs)
     else:
-        run_locally(study, runs, jobs)
+        run_locally(experiment, runs, jobs)
 
 
 def table(
