@@ -24,7 +24,7 @@ def operations(function, *arguments):
 
 @pytest.fixture
 def cost(monkeypatch):
-    """Give `cost(depth, organs, shots)`: images encoded and operations of segmenting a volume under EP2."""
+    """Give ``cost(depth, organs, shots)``: images encoded and operations of segmenting a volume under EP2."""
     network = network_module("adnet").ADNet(ResNetEncoder(18, stages=2)).eval()
     encode, encoded = network.encode, []
     monkeypatch.setattr(network, "encode", lambda images: encoded.append(len(images)) or encode(images))

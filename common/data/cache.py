@@ -34,22 +34,22 @@ logger = logging.getLogger(__name__)
 
 
 class VolumeCache(PersistentDataset):
-    """MONAI PersistentDataset whose keys see file contents and parameters, and which `fill()` computes in parallel.
+    """MONAI PersistentDataset whose keys see file contents and parameters, and which ``fill()`` computes in parallel.
 
     MONAI's own keys see the path only, and its first read returns more metadata than every later one. Here an item is
-    always the same plain dictionary: the transforms' tensors without metadata (floating point as float32), `affine`
-    `(4, 4)` float64 of the prepared image, `subject` and `filename`.
+    always the same plain dictionary: the transforms' tensors without metadata (floating point as float32), ``affine``
+    ``(4, 4)`` float64 of the prepared image, ``subject`` and ``filename``.
 
     Args:
-        data: items such as `{"image": path, "label": path, "subject": name}`.
+        data: items such as ``{"image": path, "label": path, "subject": name}``.
         transform: deterministic MONAI transforms. Their parameters are taken now, so pass them unused: some change
-            when they are called. A class attribute `algorithm_version` marks a change of code.
+            when they are called. A class attribute ``algorithm_version`` marks a change of code.
         cache_dir: folder of the cache, made where missing; several datasets may share it.
-        num_workers: processes of `fill()`; None: the cores, shared among the ranks; 0 or 1: this process.
+        num_workers: processes of ``fill()``; None: the cores, shared among the ranks; 0 or 1: this process.
         progress: show a bar while filling.
 
     Raises:
-        InputError: a transform is random, is not a MONAI transform or cannot be pickled, or `cache_dir` is a file.
+        InputError: a transform is random, is not a MONAI transform or cannot be pickled, or ``cache_dir`` is a file.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class VolumeCache(PersistentDataset):
     def fill(self) -> None:
         """Compute and store what is missing; continues where an interrupted run stopped.
 
-        Under `torch.distributed` every rank computes its share (item i belongs to rank i mod world size), and all
+        Under ``torch.distributed`` every rank computes its share (item i belongs to rank i mod world size), and all
         leave together.
 
         Raises:
@@ -91,7 +91,7 @@ class VolumeCache(PersistentDataset):
         wait_for_others()
 
     def path(self, index: int) -> Path:
-        """File that holds item `index`; its name is the key."""
+        """File that holds item ``index``; its name is the key."""
         if index not in self._paths:
             self._paths[index] = self.folder / f"{_hash_item(self.data[index], self.transform_hash)}.pt"
         return self._paths[index]
@@ -154,7 +154,7 @@ def intensity_statistics(dataset: Iterable[Mapping[str, Any]]) -> tuple[float, f
     """Mean and population standard deviation over all voxels of all images, summed in float64.
 
     Args:
-        dataset: items with a tensor or array of any shape under `image`, for example a `VolumeCache`.
+        dataset: items with a tensor or array of any shape under ``image``, for example a ``VolumeCache``.
 
     Raises:
         InputError: the dataset is empty.
@@ -202,7 +202,7 @@ def _hash_item(item: Mapping[str, Any], transform_hash: str) -> str:
 
 
 def _prepare(transform: Compose, item: Mapping[str, Any], path: Path, remaining: int) -> None:
-    """Transform one item and store it; `remaining` counts it and those after it, for the message of a full disk."""
+    """Transform one item and store it; ``remaining`` counts it and those after it, for the message of a full disk."""
     with _one_thread():
         try:
             prepared = _plain(transform(dict(item)))
@@ -233,7 +233,7 @@ def _store(prepared: dict[str, Any], path: Path, remaining: int) -> None:
 
 
 def _plain(output: Any) -> dict[str, Any]:
-    """Tensors without metadata, numbers and strings: what `torch.load(weights_only=True)` reads."""
+    """Tensors without metadata, numbers and strings: what ``torch.load(weights_only=True)`` reads."""
     if not isinstance(output, Mapping):
         raise TypeError(f"the transforms must return one dictionary per item, got {type(output).__name__}")
     plain: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""`dataset.json` of a dataset folder, as the Medical Segmentation Decathlon and nnU-Net (versions 1 and 2) write it."""
+"""``dataset.json`` of a dataset folder, as the Medical Segmentation Decathlon and nnU-Net (1 and 2) write it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "dataset.json"
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """Read `dataset.json` and check the types of what is used of it.
+    """Read ``dataset.json`` and check the types of what is used of it.
 
     Args:
         folder: of the dataset.
@@ -67,7 +67,7 @@ def label_values(folder: Path, description: Mapping[str, Any]) -> dict[str, int]
 
 
 def channel_names(description: Mapping[str, Any]) -> dict[str, str]:
-    """Give the names of the channels by their four digits, from `channel_names` (nnU-Net 2) or `modality`."""
+    """Give the names of the channels by their four digits, from ``channel_names`` (nnU-Net 2) or ``modality``."""
     named = description.get("channel_names", description.get("modality"))
     if not isinstance(named, dict):
         return {}
@@ -94,12 +94,12 @@ def file_ending(folder: Path, description: Mapping[str, Any]) -> str:
 def listed_files(
     folder: Path, description: Mapping[str, Any], section: str, allow_outside: bool
 ) -> list[tuple[list[Path], Path | None]]:
-    """Give what `dataset.json` lists: for each entry its scan, or its channels in order, and its label map.
+    """Give what ``dataset.json`` lists: for each entry its scan, or its channels in order, and its label map.
 
     Args:
         folder: of the dataset.
         description: content of the file.
-        section: "training" or "test"; where nnU-Net 2's `dataset` stands instead, it is the training.
+        section: "training" or "test"; where nnU-Net 2's ``dataset`` stands instead, it is the training.
         allow_outside: files may lie outside of the folder.
 
     Raises:

@@ -102,7 +102,7 @@ def make_folds(subject_ids: Iterable[SubjectId], fold: int, folds: int = FOLDS) 
 
     Args:
         subject_ids: names or numbers, in any order; sorted numerically here.
-        fold: 0 to `folds` - 1.
+        fold: 0 to ``folds`` - 1.
         folds: number of parts; the first ones are larger by one where the division leaves a rest.
 
     Returns:
@@ -137,16 +137,16 @@ def split(
 
     Args:
         datalist: items with "subject".
-        fold: number of the fold; None holds out only what `support` and `queries` name, nothing by default. The same
-            outside of the published folds where no scan has a label map: nothing could be scored.
-        dataset: "chaos", "sabs", "mscmr", "visceral" for published folds; None for `make_folds` over the datalist.
+        fold: number of the fold; None holds out only what ``support`` and ``queries`` name, nothing by default. The
+            same outside of the published folds where no scan has a label map: nothing could be scored.
+        dataset: "chaos", "sabs", "mscmr", "visceral" for published folds; None for ``make_folds`` over the datalist.
         support: subjects to use as support instead of the fold's (several for more than one shot).
         queries: subjects to segment instead of the fold's.
         folds: number of folds where they are not published.
-        support_rule: as for `published_fold`.
+        support_rule: as for ``published_fold``.
 
     Returns:
-        `{"train": [...], "query": [...], "support": [...], "held_out": [...]}`; training is everything else, scans
+        ``{"train": [...], "query": [...], "support": [...], "held_out": [...]}``; training is everything else, scans
         beyond the published ones included. Held out are scans for validation without labels: a tenth, where a fold is
         asked for, nothing could be scored and there are ten scans or more.
 
@@ -205,7 +205,7 @@ def label_values(organs: Iterable[str], label_names: Mapping[str, int]) -> list[
 
     Args:
         organs: names.
-        label_names: name to value, as from `label_names()`.
+        label_names: name to value, as from ``label_names()``.
 
     Returns:
         Sorted label values.

@@ -33,16 +33,16 @@ class Subject:
 
 
 def find_subjects(folder: Path, section: str = "training", allow_outside: bool = False) -> list[Subject]:
-    """List the subjects that a dataset's `dataset.json` names, or those of its folders where it names none.
+    """List the subjects that a dataset's ``dataset.json`` names, or those of its folders where it names none.
 
     Args:
         folder: of the dataset.
         section: "training" or "test".
-        allow_outside: `dataset.json` may name files outside of the folder.
+        allow_outside: ``dataset.json`` may name files outside of the folder.
 
     Raises:
-        FileNotFoundError: a listed file is missing, or `dataset.json` lists no scan in this section.
-        InputError: `dataset.json` is malformed, or a file cannot be told to be scan or label map of one subject.
+        FileNotFoundError: a listed file is missing, or ``dataset.json`` lists no scan in this section.
+        InputError: ``dataset.json`` is malformed, or a file cannot be told to be scan or label map of one subject.
     """
     description = read_description(folder)
     if description is not None and ("training" in description or "test" in description or "dataset" in description):

@@ -14,14 +14,14 @@ from .warping import Floats, affine_matrix, elastic_displacement, warp
 
 
 class AugmentationParameters(NamedTuple):
-    """What was drawn, for `G` intensity and `M` geometry changes.
+    """What was drawn, for ``G`` intensity and ``M`` geometry changes.
 
     Attributes:
-        intensity: `(G,)` exponents of gamma; `(G, n)` where a bundle changes more of the intensities.
-        inverse_matrix: `(M, 3, 3)` from a pixel `(x, y, 1)` of the result to its place in the image.
-        noise: `(M, 2, H, W)` uniform in [-1, 1), to become the elastic displacement along x and y; on the device.
+        intensity: ``(G,)`` exponents of gamma; ``(G, n)`` where a bundle changes more of the intensities.
+        inverse_matrix: ``(M, 3, 3)`` from a pixel ``(x, y, 1)`` of the result to its place in the image.
+        noise: ``(M, 2, H, W)`` uniform in [-1, 1), to become the elastic displacement along x and y; on the device.
 
-    Of volumes: matrices `(M, 4, 4)` and noise `(M, 3, ...)`, see `VolumeAugmentation`.
+    Of volumes: matrices ``(M, 4, 4)`` and noise ``(M, 3, ...)``, see ``VolumeAugmentation``.
     """
 
     intensity: Tensor
@@ -88,8 +88,8 @@ class EpisodeAugmentation:
             generator: CPU generator of the scalars.
             noise_generator: generator of the elastic noise, on the device where the parameters are applied.
             size: height and width of the slices in pixels.
-            intensities: number `G` of intensity changes.
-            geometries: number `M` of geometry changes.
+            intensities: number ``G`` of intensity changes.
+            geometries: number ``M`` of geometry changes.
         """
         intensity, numbers = self._draw(generator, intensities, geometries)
         inverse = self._inverse_matrices(numbers.numpy(), size)
@@ -107,12 +107,12 @@ class EpisodeAugmentation:
         """Change intensities, and geometry by affine and elastic maps together.
 
         Args:
-            image: `(N, 1, *S)`, normalised so that 0 is the mean.
-            mask: `(N, 1, *S)` of 0 and 1.
-            parameters: drawn by `sample`, on the device of `image`.
-            intensity_rows: `(G,)` images whose intensity changes; None: all, G = N.
-            geometry_rows: `(M,)` images whose geometry changes; None: all, M = N.
-            place: of windows in volumes, see `VolumeAugmentation.change_geometry`.
+            image: ``(N, 1, *S)``, normalised so that 0 is the mean.
+            mask: ``(N, 1, *S)`` of 0 and 1.
+            parameters: drawn by ``sample``, on the device of ``image``.
+            intensity_rows: ``(G,)`` images whose intensity changes; None: all, G = N.
+            geometry_rows: ``(M,)`` images whose geometry changes; None: all, M = N.
+            place: of windows in volumes, see ``VolumeAugmentation.change_geometry``.
 
         Returns:
             The changed image and mask; rounded, the mask keeps 0 and 1. That is also what the released ALPNet code's
@@ -138,24 +138,24 @@ class EpisodeAugmentation:
         return still, still_mask
 
     def change_intensity(self, image: Tensor, strength: Tensor) -> Tensor:
-        """Change the intensities of images `(N, 1, *S)` by their drawn exponents `(N,)`."""
+        """Change the intensities of images ``(N, 1, *S)`` by their drawn exponents ``(N,)``."""
         return gamma_transform(image, strength)
 
     def change_geometry(self, image: Tensor, parameters: AugmentationParameters) -> Tensor:
-        """Warp slices `(N, C, H, W)` by their drawn matrix and noise."""
+        """Warp slices ``(N, C, H, W)`` by their drawn matrix and noise."""
         displacement = elastic_displacement(
             parameters.noise, self.elastic_alpha, self.elastic_sigma, self.elastic_kernel
         )
         return warp(image, displacement, parameters.inverse_matrix)
 
     def _draw(self, generator: Generator, intensities: int, geometries: int) -> tuple[Tensor, Tensor]:
-        """Draw exponents `(G,)` and the geometry's numbers `(M, n)` within their ranges."""
+        """Draw exponents ``(G,)`` and the geometry's numbers ``(M, n)`` within their ranges."""
         gamma = self.gamma[0] + (self.gamma[1] - self.gamma[0]) * torch.rand(intensities, generator=generator)
         numbers = torch.rand(geometries, len(self.low), generator=generator, dtype=torch.float64)
         return gamma, self.low + (self.high - self.low) * numbers
 
     def _inverse_matrices(self, numbers: Floats, size: tuple[int, int]) -> Tensor:
-        """Make matrices from result to image of the geometry's numbers `(M, n)`."""
+        """Make matrices from result to image of the geometry's numbers ``(M, n)``."""
         matrix = affine_matrix(numbers[:, 0], numbers[:, 1:3], numbers[:, 3], numbers[:, 4], size)
         # On the host: on a GPU the inversion would wait for its error flag.
         return torch.from_numpy(np.linalg.inv(matrix)).float()
@@ -177,14 +177,14 @@ class EpisodeAugmentation:
 def gamma_transform(image: Tensor, gamma: Tensor) -> Tensor:
     """Raise each image to a power of its own within its range (released ADNet and SSL-ALPNet code).
 
-    With `r = max - min + 1e-5`: `r * ((x - min + 1e-5) / r) ** gamma + min`.
+    With ``r = max - min + 1e-5``: ``r * ((x - min + 1e-5) / r) ** gamma + min``.
 
     Args:
-        image: `(N, C, *S)`.
-        gamma: `(N,)`.
+        image: ``(N, C, *S)``.
+        gamma: ``(N,)``.
 
     Returns:
-        `(N, C, *S)`.
+        ``(N, C, *S)``.
     """
     flat = image.flatten(1)
     low = flat.amin(1, keepdim=True)

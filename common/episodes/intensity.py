@@ -21,7 +21,7 @@ class IntensityAugmentation(EpisodeAugmentation):
         curve: largest amplitude of the first of three sines that bend the curve, as a part of the slice's range; the
             j-th has a j-th of it. Beyond 1 / (3 pi) a curve need not be monotone.
         bias: largest coefficient of each of five cosines that make the logarithm of the bias field.
-        options: those of `EpisodeAugmentation`.
+        options: those of ``EpisodeAugmentation``.
     """
 
     def __init__(self, curve: float = 0.12, bias: float = 0.15, **options: Any) -> None:
@@ -30,7 +30,7 @@ class IntensityAugmentation(EpisodeAugmentation):
         self.bias = bias
 
     def change_intensity(self, image: Tensor, strength: Tensor) -> Tensor:
-        """Change the intensities of slices `(N, 1, H, W)` by their drawn numbers `(N, 9)`: exponent, curve, bias."""
+        """Change the intensities of slices ``(N, 1, H, W)`` by drawn numbers ``(N, 9)``: exponent, curve, bias."""
         gamma, curve, bias = strength.split([1, _WAVES, len(_FIELD)], dim=1)
         changed = bend_curve(gamma_transform(image, gamma[:, 0]), self.curve * curve)
         return multiply_field(changed, self.bias * bias)
@@ -42,14 +42,14 @@ class IntensityAugmentation(EpisodeAugmentation):
 
 
 def bend_curve(image: Tensor, amplitude: Tensor) -> Tensor:
-    """Map intensities by `u + sum_j a_j / j sin(j pi u)`, with u their place in the slice's range; its ends stay.
+    """Map intensities by ``u + sum_j a_j / j sin(j pi u)``, with u their place in the slice's range; its ends stay.
 
     Args:
-        image: `(N, C, *S)`.
-        amplitude: `(N, J)` of the sines, as a part of the range.
+        image: ``(N, C, *S)``.
+        amplitude: ``(N, J)`` of the sines, as a part of the range.
 
     Returns:
-        `(N, C, *S)`.
+        ``(N, C, *S)``.
     """
     flat = image.flatten(1)
     low = flat.amin(1, keepdim=True)
@@ -65,11 +65,11 @@ def multiply_field(image: Tensor, coefficients: Tensor) -> Tensor:
     """Multiply what lies above a slice's minimum with a smooth field.
 
     Args:
-        image: `(N, C, H, W)`.
-        coefficients: `(N, 5)` of cosines in the field's logarithm.
+        image: ``(N, C, H, W)``.
+        coefficients: ``(N, 5)`` of cosines in the field's logarithm.
 
     Returns:
-        `(N, C, H, W)`.
+        ``(N, C, H, W)``.
     """
     height, width = image.shape[-2:]
     y = torch.linspace(0, math.pi, height, device=image.device)[:, None]

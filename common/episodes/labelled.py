@@ -14,16 +14,16 @@ from .sampling import Draw
 
 
 class LabelledCandidates(NamedTuple):
-    """Slices to draw from, in the order of label, volume and slice: `P` slices that show one of `L` labels.
+    """Slices to draw from, in the order of label, volume and slice: ``P`` slices that show one of ``L`` labels.
 
     Attributes:
-        slices: `(P,)` slice numbers.
-        gap: `(P,)` first row of the same label and volume.
-        gap_count: `(P,)` rows of the same label and volume.
-        label: `(L,)` label values.
-        cumulative: `(L,)` distribution function of the labels.
-        begin: `(L,)` first row of the label.
-        rows: `(L,)` rows of the label.
+        slices: ``(P,)`` slice numbers.
+        gap: ``(P,)`` first row of the same label and volume.
+        gap_count: ``(P,)`` rows of the same label and volume.
+        label: ``(L,)`` label values.
+        cumulative: ``(L,)`` distribution function of the labels.
+        begin: ``(L,)`` first row of the label.
+        rows: ``(L,)`` rows of the label.
     """
 
     slices: NDArray[np.int64]
@@ -38,7 +38,7 @@ class LabelledCandidates(NamedTuple):
         """Turn uniform numbers into episodes by the inverse distribution functions.
 
         Args:
-            numbers: `(n, 3)` in [0, 1): the choices of label, of its query and of its support slice.
+            numbers: ``(n, 3)`` in [0, 1): the choices of label, of its query and of its support slice.
 
         Returns:
             Supports as first slices, queries as second ones.
@@ -55,7 +55,7 @@ class LabelledCandidates(NamedTuple):
 def find_labelled(pack: Pack, min_area: int = 200, excluded_labels: tuple[int, ...] = ()) -> LabelledCandidates:
     """List the slices that show a label, with the probabilities of SE-Net's released code.
 
-    A draw takes a label with a probability proportional to `1 - fraction of the slices that show it`, a uniform slice
+    A draw takes a label with a probability proportional to ``1 - fraction of the slices that show it``, a uniform slice
     of it, and a uniform slice of it among those of other volumes; SE-Net's two slices may be of the same volume.
 
     Args:
@@ -64,7 +64,7 @@ def find_labelled(pack: Pack, min_area: int = 200, excluded_labels: tuple[int, .
         excluded_labels: slices with a pixel of these labels are not used (setting 2).
 
     Raises:
-        InputError: no label is found in two volumes, label values are too large, or `excluded_labels` without label
+        InputError: no label is found in two volumes, label values are too large, or ``excluded_labels`` without label
             maps.
     """
     usable = pack.usable(excluded_labels)
@@ -91,8 +91,8 @@ def labels_of_two_scans(pack: Pack, label: ArrayLike, volume: ArrayLike, minimum
 
     Args:
         pack: the packed dataset, label values as its supervoxels.
-        label: `(n,)` label values found.
-        volume: `(n,)` numbers of the volumes that hold them.
+        label: ``(n,)`` label values found.
+        volume: ``(n,)`` numbers of the volumes that hold them.
         minimum: how much of a label counts, for messages.
 
     Returns:

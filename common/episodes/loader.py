@@ -42,28 +42,28 @@ class Chapters(Protocol):
 class EpisodeLoader:
     """Endless stream of one-shot episodes, cut into epochs.
 
-    Episode `i` is a pure function of `seed` and `i`; on one kind of device it has the same bits for every batch size
-    and number of processes, and after a resume. Rank `r` of `w` takes the episodes with `i mod w = r`. Each epoch goes
-    on where the last one stopped; `state_dict()` holds the position, which counts the episodes handed out.
+    Episode ``i`` is a pure function of ``seed`` and ``i``; on one kind of device it has the same bits for every batch
+    size and number of processes, and after a resume. Rank ``r`` of ``w`` takes the episodes with ``i mod w = r``. Each
+    epoch goes on where the last one stopped; ``state_dict()`` holds the position, which counts the episodes handed out.
 
     Construction reads nothing: the volumes are packed when iteration begins.
 
     Args:
-        dataset: prepared volumes, see `pack_volumes`; its `fill()`, if it has one, is called first.
+        dataset: prepared volumes, see ``pack_volumes``; its ``fill()``, if it has one, is called first.
         pairs: which two images make an episode.
         augmentation: how they are changed; it fits the pairs, slices or windows of volumes.
-        intensity_target: whose intensity changes: `one` (query or support with probability 0.5 each), `query`, `both`
-            (independently) or `none`.
-        geometry_target: whose geometry changes, drawn independently of `intensity_target`.
+        intensity_target: whose intensity changes: ``one`` (query or support with probability 0.5 each), ``query``,
+            ``both`` (independently) or ``none``.
+        geometry_target: whose geometry changes, drawn independently of ``intensity_target``.
         batch_size: episodes per batch of one process.
         episodes_per_epoch: over all processes; an epoch is rounded up to whole batches.
         seed: names the stream.
         device: where batches are made and augmented.
-        rank: number of this process; None: from `torch.distributed`, 0 without it.
-        world_size: number of processes; None: from `torch.distributed`, 1 without it.
-        pack_dir: volumes that take more than `cache_bytes` are packed in this folder and read from there, see
-            `SliceStore.build`; None: they are always held in memory.
-        cache_bytes: see `pack_dir`.
+        rank: number of this process; None: from ``torch.distributed``, 0 without it.
+        world_size: number of processes; None: from ``torch.distributed``, 1 without it.
+        pack_dir: volumes that take more than ``cache_bytes`` are packed in this folder and read from there, see
+            ``SliceStore.build``; None: they are always held in memory.
+        cache_bytes: see ``pack_dir``.
 
     Raises:
         InputError: an option is out of its range.
@@ -109,7 +109,7 @@ class EpisodeLoader:
         self.pack_dir = pack_dir
         self.cache_bytes = cache_bytes
         self._episode = 0
-        self._chapter = 0  # that `_found` belongs to
+        self._chapter = 0  # that ``_found`` belongs to
         self._found: tuple[SliceStore, DrawPairs] | None = None
 
     def __len__(self) -> int:
@@ -120,8 +120,8 @@ class EpisodeLoader:
         """Yield the batches of one epoch, from the present position.
 
         Yields:
-            `image` `(B, 1, *S)` and `label` `(B, 1, *S)` of the query; `support_image` and `support_mask`
-            `(B, 1, 1, *S)`; all float32 on the device, masks of 0 and 1.
+            ``image`` ``(B, 1, *S)`` and ``label`` ``(B, 1, *S)`` of the query; ``support_image`` and ``support_mask``
+            ``(B, 1, 1, *S)``; all float32 on the device, masks of 0 and 1.
         """
         rank, world_size = self._processes()
         for _ in range(len(self)):
@@ -137,10 +137,10 @@ class EpisodeLoader:
         """Make a batch of the episodes with these numbers; the position stays.
 
         Args:
-            numbers: `B` episode numbers from 0 up.
+            numbers: ``B`` episode numbers from 0 up.
 
         Returns:
-            A batch, see `__iter__`.
+            A batch, see ``__iter__``.
         """
         store, draw = self._find(numbers[0])
         uniform, parameters = self._sample(numbers, store.size)
@@ -197,7 +197,7 @@ class EpisodeLoader:
     def _sample(
         self, episodes: Sequence[int], size: tuple[int, int]
     ) -> tuple[NDArray[np.float64], AugmentationParameters]:
-        """Draw the uniform numbers `(B, numbers)` of the pairs, and the augmentation of each episode."""
+        """Draw the uniform numbers ``(B, numbers)`` of the pairs, and the augmentation of each episode."""
         generator, noise_generator = torch.Generator(), torch.Generator(self.device)
         intensities, geometries = _COUNTS[self.intensity_target], _COUNTS[self.geometry_target]
         numbers, parameters = [], []

@@ -33,11 +33,11 @@ class Pack(NamedTuple):
     """All slices of a dataset; slice numbers run through the volumes in order.
 
     Attributes:
-        images: `(N, H, W)` float32.
-        supervoxels: `(N, H, W)` int16, 0 is air.
-        occurrences: `(M, 4)` int64, one row per supervoxel and slice that it meets: volume, supervoxel, slice, area in
-            pixels; in ascending order.
-        labels: `(L, 2)` int64, one row per slice and label value in it: slice, value.
+        images: ``(N, H, W)`` float32.
+        supervoxels: ``(N, H, W)`` int16, 0 is air.
+        occurrences: ``(M, 4)`` int64, one row per supervoxel and slice that it meets: volume, supervoxel, slice, area
+            in pixels; in ascending order.
+        labels: ``(L, 2)`` int64, one row per slice and label value in it: slice, value.
         depths: slices of each volume.
         spacings: size of each volume's voxels along X, Y and Z in mm; None where its item has no affine.
         subjects: name of each volume.
@@ -62,7 +62,7 @@ class Pack(NamedTuple):
             excluded_labels: label values of the classes to be tested.
 
         Returns:
-            `(N,)`.
+            ``(N,)``.
 
         Raises:
             InputError: a volume has no label map to exclude by.
@@ -85,8 +85,9 @@ def pack_volumes(
     """Pack a dataset, one volume at a time, or open the pack that is already there.
 
     Args:
-        dataset: items with `image` `(1, X, Y, Z)`, normalised; `supervoxels` `(1, X, Y, Z)`, integers from 0 (air) up;
-            optionally `label` `(1, X, Y, Z)`, `affine` `(4, 4)`, and `subject` or `filename`. All share X and Y.
+        dataset: items with ``image`` ``(1, X, Y, Z)``, normalised; ``supervoxels`` ``(1, X, Y, Z)``, integers from 0
+            (air) up; optionally ``label`` ``(1, X, Y, Z)``, ``affine`` ``(4, 4)``, and ``subject`` or ``filename``. All
+            share X and Y.
         folder: where packs are kept, as memory-mapped files; None: in memory.
         key: names the dataset's content; where its pack exists, nothing is read. None: the pack is named by the content
             itself, so that every run reads the dataset and equal content is stored once.
@@ -121,7 +122,7 @@ def pack_volumes(
 
 
 class _Volume(NamedTuple):
-    """One volume as slices `(Z, H, W)`; slice numbers count within it."""
+    """One volume as slices ``(Z, H, W)``; slice numbers count within it."""
 
     subject: str
     depth: int
@@ -157,7 +158,7 @@ def _read(dataset: Sequence[Mapping[str, Any]]) -> Iterator[_Volume]:
 
 
 def _slices(item: Mapping[str, Any], key: str, subject: str, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-    """The volume under a key as `(Z, X, Y)`."""
+    """The volume under a key as ``(Z, X, Y)``."""
     if key not in item:
         raise InputError(f"{subject}: the prepared volume has no {key!r}; add the transform that makes it")
     volume = torch.as_tensor(item[key]).detach().cpu().numpy()
@@ -258,7 +259,7 @@ def _write(dataset: Sequence[Mapping[str, Any]], folder: Path) -> str:
 
 
 def _append(stream: BinaryIO, slices: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Add slices to a .npy file, whose header then states `shape`: its length is the same for any number of slices."""
+    """Add slices to a .npy file, whose header then states ``shape``: it is as long for any number of slices."""
     stream.seek(0)
     np.lib.format.write_array_header_1_0(
         stream, {"descr": np.lib.format.dtype_to_descr(slices.dtype), "fortran_order": False, "shape": shape}

@@ -14,13 +14,13 @@ from .store import SliceStore
 
 
 class Pairs(NamedTuple):
-    """`B` queries and, behind them, their `B` supports: both are then contiguous, and row b + B goes with row b.
+    """``B`` queries and, behind them, their ``B`` supports: both are then contiguous, and row b + B goes with row b.
 
     Attributes:
-        image: `(2 B, 1, *S)` float32 on the device.
-        supervoxels: `(2 B, 1, *S)` int16 on the device.
-        wanted: `(2 B,)` number of the supervoxel, or of the organ, in each.
-        place: of windows in these volumes, see `VolumeAugmentation.change_geometry`; empty: whole images.
+        image: ``(2 B, 1, *S)`` float32 on the device.
+        supervoxels: ``(2 B, 1, *S)`` int16 on the device.
+        wanted: ``(2 B,)`` number of the supervoxel, or of the organ, in each.
+        place: of windows in these volumes, see ``VolumeAugmentation.change_geometry``; empty: whole images.
     """
 
     image: Tensor
@@ -50,7 +50,7 @@ class PairSource(Protocol):
             store: the packed volumes.
 
         Returns:
-            A function that turns uniform numbers `(B, numbers)` in [0, 1) into pairs.
+            A function that turns uniform numbers ``(B, numbers)`` in [0, 1) into pairs.
 
         Raises:
             InputError: there are none, or the volumes do not fit the options.
@@ -64,10 +64,10 @@ def check_choice(name: str, value: str, choices: Any) -> None:
     Args:
         name: of the option.
         value: its value.
-        choices: `Literal` type of the values that there are.
+        choices: ``Literal`` type of the values that there are.
 
     Raises:
-        InputError: `value` is none of `choices`.
+        InputError: ``value`` is none of ``choices``.
     """
     if value not in get_args(choices):
         raise InputError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")

@@ -16,7 +16,7 @@ AreaRule = Literal["first", "both"]
 
 
 class Draw(NamedTuple):
-    """Drawn episodes, arrays `(n,)`: first and second slice, and the supervoxel that both hold."""
+    """Drawn episodes, arrays ``(n,)``: first and second slice, and the supervoxel that both hold."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -27,10 +27,10 @@ class Candidates(NamedTuple):
     """Slice pairs to draw from; a draw takes a group uniformly, then a pair of that group by its probability.
 
     Attributes:
-        first: `(P,)` slice whose area the released code tests.
-        second: `(P,)` slice paired with it.
-        supervoxel: `(P,)` number of the supervoxel that both hold, within its volume.
-        cumulative: `(P,)` ascending: number of the pair's group, from 0, plus the distribution function in the group.
+        first: ``(P,)`` slice whose area the released code tests.
+        second: ``(P,)`` slice paired with it.
+        supervoxel: ``(P,)`` number of the supervoxel that both hold, within its volume.
+        cumulative: ``(P,)`` ascending: number of the pair's group, from 0, plus the distribution function in the group.
     """
 
     first: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Candidates(NamedTuple):
         """Turn uniform numbers into episodes by the inverse distribution function.
 
         Args:
-            numbers: `(n, 2 or more)` in [0, 1): the choices of group and of pair.
+            numbers: ``(n, 2 or more)`` in [0, 1): the choices of group and of pair.
         """
         choice, within = np.asarray(numbers, np.float64).T[:2]
         group = np.floor(choice * self.cumulative[-1])
@@ -61,21 +61,21 @@ def find_candidates(
 ) -> Candidates:
     """List the pairs that the published loops accept, with the probabilities that these loops give them.
 
-    `adjacent` (released ADNet code): a uniform volume; in it, until a pair is accepted, a uniform supervoxel on at
+    ``adjacent`` (released ADNet code): a uniform volume; in it, until a pair is accepted, a uniform supervoxel on at
     least two usable slices and a uniform pair of neighbours in the list of these slices. Given the volume, an
     acceptable pair therefore has a probability proportional to 1 / (pairs of its supervoxel), whatever is rejected.
-    `same` (released SSL-ALPNet code): a uniform slice and a uniform superpixel of it; both slices are the same one.
+    ``same`` (released SSL-ALPNet code): a uniform slice and a uniform superpixel of it; both slices are the same one.
 
     Args:
         pack: the packed dataset.
-        pairing: `adjacent` or `same`.
+        pairing: ``adjacent`` or ``same``.
         min_area: smallest area in pixels; 200 in ADNet, 1 in SSL-ALPNet.
-        area_rule: slices on which `min_area` is asked for: the `first` of the pair (released ADNet code) or `both`
-            (ADNet paper).
+        area_rule: slices on which ``min_area`` is asked for: the ``first`` of the pair (released ADNet code) or
+            ``both`` (ADNet paper).
         excluded_labels: slices with a pixel of these labels are not used (setting 2).
 
     Raises:
-        InputError: no pair is acceptable, or `excluded_labels` without label maps.
+        InputError: no pair is acceptable, or ``excluded_labels`` without label maps.
     """
     usable = pack.usable(excluded_labels)
     volume, supervoxel, slices, area = pack.occurrences[usable[pack.occurrences[:, 2]]].T
@@ -126,7 +126,7 @@ def warn_unused(pack: Pack, used: ArrayLike, minimum: str) -> None:
 
 
 def _cumulative(group: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distribution functions of the groups, one after the other; `group` is ascending."""
+    """Distribution functions of the groups, one after the other; ``group`` is ascending."""
     _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
     cumulative = np.cumsum(weight / np.bincount(group, weights=weight)[group])
     cumulative[np.cumsum(sizes) - 1] = np.arange(1, len(sizes) + 1)  # free of rounding

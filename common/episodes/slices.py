@@ -18,9 +18,9 @@ class SlicePairs:
     """Source of pairs of slices (ADNet, SSL-ALPNet; with annotated organs LSNet).
 
     Args:
-        pairing: `adjacent` or `same`, see `find_candidates`, or `scans`, see `find_labelled`.
+        pairing: ``adjacent`` or ``same``, see ``find_candidates``, or ``scans``, see ``find_labelled``.
         min_area: smallest area in pixels.
-        min_area_rule: slices on which `min_area` is asked for, see `find_candidates`.
+        min_area_rule: slices on which ``min_area`` is asked for, see ``find_candidates``.
         excluded_labels: slices with a pixel of these label values are not used (setting 2).
         swap_probability: probability that the first slice is the query instead of the support.
 
@@ -51,7 +51,7 @@ class SlicePairs:
         self.swap_probability = swap_probability
 
     def find(self, store: SliceStore) -> DrawPairs:
-        """Find all pairs, see `PairSource`."""
+        """Find all pairs, see ``PairSource``."""
         candidates: Candidates | LabelledCandidates
         if self.pairing == "scans":
             candidates = find_labelled(store.pack, self.min_area, self.excluded_labels)

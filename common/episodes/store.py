@@ -41,12 +41,12 @@ class SliceStore:
         device: str | torch.device = "cpu",
         cache_bytes: int = 2**31,
     ) -> SliceStore:
-        """Pack a dataset, in memory if it takes no more than `cache_bytes`, else in `pack_dir`; see `pack_volumes`.
+        """Pack a dataset, in memory up to ``cache_bytes``, beyond that in ``pack_dir``; see ``pack_volumes``.
 
-        Under `torch.distributed` the first rank packs, the others wait and open what it wrote.
+        Under ``torch.distributed`` the first rank packs, the others wait and open what it wrote.
 
         Args:
-            dataset: its `fill()`, if it has one, is called first; its `key()` names its content.
+            dataset: its ``fill()``, if it has one, is called first; its ``key()`` names its content.
             pack_dir: folder of packs; None: always in memory.
             device: where batches are wanted.
             cache_bytes: of each process.
@@ -73,10 +73,10 @@ class SliceStore:
         """Collect slices on the device, without waiting for it.
 
         Args:
-            slices: slice numbers `(n,)`.
+            slices: slice numbers ``(n,)``.
 
         Returns:
-            Images `(n, 1, H, W)` float32 and supervoxels `(n, 1, H, W)` int16.
+            Images ``(n, 1, H, W)`` float32 and supervoxels ``(n, 1, H, W)`` int16.
         """
         index = torch.from_numpy(slices)
         if self._resident:
@@ -109,6 +109,6 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def packed_bytes(item: Mapping[str, Any]) -> int:
-    """Memory that a volume takes once packed: float32 and int16 per voxel of its `image`; 0 where it has none."""
+    """Memory that a volume takes once packed: float32 and int16 per voxel of its ``image``; 0 where it has none."""
     size = np.dtype(np.float32).itemsize + np.dtype(np.int16).itemsize
     return int(np.prod(np.shape(item["image"]))) * size if "image" in item else 0

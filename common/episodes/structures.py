@@ -53,7 +53,7 @@ class Structure(NamedTuple):
         """Choose where a window lies in-plane, with the supervoxel inside of it as far as it fits.
 
         Args:
-            place: index into `starts`.
+            place: index into ``starts``.
             size: of the window in voxels.
             grid: rows and columns of the volume.
             numbers: two uniform numbers in [0, 1).
@@ -71,7 +71,7 @@ def find_structures(pack: Pack, usable: NDArray[np.bool_], depth: int, min_voxel
 
     Args:
         pack: the packed dataset.
-        usable: `(N,)` which slices of the pack a window may hold, see `Pack.usable`.
+        usable: ``(N,)`` which slices of the pack a window may hold, see ``Pack.usable``.
         depth: slices of a window; a volume with fewer has one window.
         min_voxels: smallest part of the supervoxel in a window, in voxels.
     """

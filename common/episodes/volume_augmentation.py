@@ -20,13 +20,13 @@ from .warping import Floats
 class VolumeAugmentation(EpisodeAugmentation):
     """Random affine changes of volumes about their centre, in voxels, with the ranges of the released ADNet code.
 
-    As MONAI's `Rand3DElastic`, which that code takes without its elastic part, rotation, shear, translation and scale
+    As MONAI's ``Rand3DElastic``, which that code takes without its elastic part, rotation, shear, translation and scale
     move the grid on which the volume is sampled. A subclass may count in millimetres, and deform.
 
     A window moves about its own centre and is filled from the volume around it: ten slices alone would lose almost
     half of their voxels. The released ADNet code moves whole volumes about theirs, then cuts. Of the parameters drawn,
-    the matrices `(M, 4, 4)` lead from a place in the result to its place in the image, both counted from the centre,
-    and the noise `(M, 3, *control_points)` is uniform.
+    the matrices ``(M, 4, 4)`` lead from a place in the result to its place in the image, both counted from the centre,
+    and the noise ``(M, 3, *control_points)`` is uniform.
 
     Args:
         rotate: largest rotation about each axis in degrees.
@@ -37,9 +37,9 @@ class VolumeAugmentation(EpisodeAugmentation):
         intensity_first: intensity before geometry.
     """
 
-    padding = "reflection"  # what lies outside of a volume, as `torch.nn.functional.grid_sample` names it
+    padding = "reflection"  # what lies outside of a volume, as ``torch.nn.functional.grid_sample`` names it
     millimetres = False  # what places are counted in while they move; else voxels
-    control_points: tuple[int, int, int] = (0, 0, 0)  # along each axis, whose random numbers `displacement` takes
+    control_points: tuple[int, int, int] = (0, 0, 0)  # along each axis, whose random numbers ``displacement`` takes
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class VolumeAugmentation(EpisodeAugmentation):
         return product
 
     def displacement(self, noise: Tensor, size: Sequence[int]) -> Tensor | None:
-        """Give the displacement `(M, 3, *size)` of each place of the result before the matrix moves it; None: none."""
+        """Give the displacement ``(M, 3, *size)`` of each place of the result before the matrix moves it, or None."""
         return None
 
     def change_geometry(
@@ -93,14 +93,14 @@ class VolumeAugmentation(EpisodeAugmentation):
         """Warp windows of volumes, affine and elastic in one trilinear interpolation.
 
         Args:
-            image: `(M, C, X, Y, Z)`.
+            image: ``(M, C, X, Y, Z)``.
             parameters: their drawn matrices and noise.
-            corner: `(M, 3)` first voxels of the windows; None: whole volumes.
+            corner: ``(M, 3)`` first voxels of the windows; None: whole volumes.
             size: of the windows in voxels; None: whole volumes.
-            spacing: `(M, 3)` size of the volumes' voxels in mm; None: 1.
+            spacing: ``(M, 3)`` size of the volumes' voxels in mm; None: 1.
 
         Returns:
-            `(M, C, *size)`.
+            ``(M, C, *size)``.
         """
         if corner is None or size is None:
             corner, size = image.new_zeros(len(image), 3), image.shape[2:]
@@ -135,12 +135,12 @@ def cut(volumes: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
     """Cut a window out of each volume.
 
     Args:
-        volumes: `(N, 1, X, Y, Z)`.
-        corner: `(N, 3)` first voxels of the windows, whole numbers.
+        volumes: ``(N, 1, X, Y, Z)``.
+        corner: ``(N, 3)`` first voxels of the windows, whole numbers.
         size: of the windows in voxels.
 
     Returns:
-        `(N, 1, *size)`.
+        ``(N, 1, *size)``.
     """
     if tuple(size) == volumes.shape[2:]:
         return volumes

@@ -15,20 +15,21 @@ Floats = NDArray[np.float64]
 
 
 def affine_matrix(rotation: Floats, translation: Floats, shear: Floats, scale: Floats, size: tuple[int, ...]) -> Floats:
-    """Matrices `scale @ shear @ translation @ rotation`, from places in the image to places in the result.
+    """Matrices ``scale @ shear @ translation @ rotation``, from places in the image to places in the result.
 
-    As in the released ADNet and SSL-ALPNet code, rotation and scale keep the point `(W / 2, H / 2)` in place, while the
-    shear keeps the corner `(0, 0)` and its matrix is `[[1, -sin], [0, cos]]`.
+    As in the released ADNet and SSL-ALPNet code, rotation and scale keep the point ``(W / 2, H / 2)`` in place, while
+    the shear keeps the corner ``(0, 0)`` and its matrix is ``[[1, -sin], [0, cos]]``.
 
     Args:
-        rotation: `(N,)` in degrees, positive from x to y.
-        translation: `(N, 2)` along x and y in pixels.
-        shear: `(N,)` in degrees.
-        scale: `(N,)`.
+        rotation: ``(N,)`` in degrees, positive from x to y.
+        translation: ``(N, 2)`` along x and y in pixels.
+        shear: ``(N,)`` in degrees.
+        scale: ``(N,)``.
         size: height and width in pixels.
 
     Returns:
-        `(N, 3, 3)`, for column vectors `(x, y, 1)` in pixels; x runs along W, and `(0, 0)` is the first pixel's centre.
+        ``(N, 3, 3)``, for column vectors ``(x, y, 1)`` in pixels; x runs along W, and ``(0, 0)`` is the first pixel's
+        centre.
     """
     centre_x, centre_y = size[1] / 2, size[0] / 2
     one, zero = np.ones_like(scale), np.zeros_like(scale)
@@ -51,13 +52,13 @@ def elastic_displacement(noise: Tensor, alpha: float = 10.0, sigma: float = 5.0,
     """Smooth noise into a displacement (released ADNet and SSL-ALPNet code); about 0.36 pixels RMS per axis by default.
 
     Args:
-        noise: `(N, 2, H, W)` uniform in [-1, 1); H and W are larger than half of `kernel_size`.
+        noise: ``(N, 2, H, W)`` uniform in [-1, 1); H and W are larger than half of ``kernel_size``.
         alpha: factor of the smoothed noise in pixels.
         sigma: width of the Gaussian in pixels.
         kernel_size: taps of the Gaussian, odd; their sum is 1.
 
     Returns:
-        Displacement `(N, 2, H, W)` along x and y in pixels.
+        Displacement ``(N, 2, H, W)`` along x and y in pixels.
     """
     radius = kernel_size // 2
     taps = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-radius, radius + 1)]
@@ -72,12 +73,12 @@ def smooth_by_shifts(planes: Tensor, row_taps: Sequence[float], column_taps: Seq
     Shifted sums instead of a convolution give the same bits for any batch size.
 
     Args:
-        planes: `(N, C, H, W)`, H and W larger than half of the taps.
+        planes: ``(N, C, H, W)``, H and W larger than half of the taps.
         row_taps: for the neighbours along W, odd in number.
         column_taps: for the neighbours along H, as many.
 
     Returns:
-        `(N, C, H, W)`.
+        ``(N, C, H, W)``.
     """
     padded = F.pad(planes, [len(row_taps) // 2] * 4, mode="reflect")
     rows = _shifted_sum(padded, row_taps, -1, planes.shape[-1])
@@ -85,19 +86,19 @@ def smooth_by_shifts(planes: Tensor, row_taps: Sequence[float], column_taps: Seq
 
 
 def warp(image: Tensor, displacement: Tensor, inverse_matrix: Tensor) -> Tensor:
-    """Sample each slice at `inverse_matrix @ (pixel + displacement)`, bilinear, 0 outside of the image.
+    """Sample each slice at ``inverse_matrix @ (pixel + displacement)``, bilinear, 0 outside of the image.
 
     The released code interpolates twice, affine first, then elastic with reflected borders. Here is one interpolation
     of the same places: it smooths less and takes half the time. Displaced pixels are kept inside the grid, which is
     what reflection comes to for displacements of a pixel.
 
     Args:
-        image: `(N, C, H, W)`.
-        displacement: `(N, 2, H, W)` along x and y in pixels.
-        inverse_matrix: `(N, 3, 3)`, see `AugmentationParameters`.
+        image: ``(N, C, H, W)``.
+        displacement: ``(N, 2, H, W)`` along x and y in pixels.
+        inverse_matrix: ``(N, 3, 3)``, see ``AugmentationParameters``.
 
     Returns:
-        `(N, C, H, W)`.
+        ``(N, C, H, W)``.
     """
     height, width = image.shape[-2:]
     x = (displacement[:, 0] + torch.arange(width, device=image.device)).clamp_(0, width - 1)
@@ -112,7 +113,7 @@ def warp(image: Tensor, displacement: Tensor, inverse_matrix: Tensor) -> Tensor:
 
 
 def _shifted_sum(tensor: Tensor, weights: Sequence[float], axis: int, length: int) -> Tensor:
-    """Correlation with `weights` along one axis, where the tensor is padded."""
+    """Correlation with ``weights`` along one axis, where the tensor is padded."""
     total = tensor.narrow(axis, 0, length) * weights[0]
     for shift, weight in enumerate(weights[1:], 1):
         total.add_(tensor.narrow(axis, shift, length), alpha=weight)

@@ -25,19 +25,19 @@ Size = tuple[int, int, int]
 class WindowPairs:
     """Source of pairs of windows in volumes.
 
-    `same` (3D ALPNet): a uniform volume and a uniform supervoxel of it; support and query are one window of it.
-    `near` (ADNet in 3D): support and query are windows that both hold enough of the supervoxel, `max_shift` places of
-    the list of such windows apart at most. `scans`: a uniform label value and two volumes that hold it.
+    ``same`` (3D ALPNet): a uniform volume and a uniform supervoxel of it; support and query are one window of it.
+    ``near`` (ADNet in 3D): support and query are windows that both hold enough of the supervoxel, ``max_shift`` places
+    of the list of such windows apart at most. ``scans``: a uniform label value and two volumes that hold it.
 
     Args:
-        patch_size: `(X, Y, Z)` in voxels, no larger in-plane than the volumes; None: whole volumes, all of one size. A
-            patch lies in-plane so that it holds the supervoxel, as far as it fits, and changes as part of its volume;
+        patch_size: ``(X, Y, Z)`` in voxels, no larger in-plane than the volumes; None: whole volumes, all of one size.
+            A patch lies in-plane so that it holds the supervoxel, as far as it fits, and changes as part of its volume;
             slices past the end of a volume are 0, the mean.
         pairing: see above.
-        max_shift: of `near` windows (released ADNet code: 50).
+        max_shift: of ``near`` windows (released ADNet code: 50).
         min_voxels: smallest part of a supervoxel in a window, in voxels (released ADNet code: 200).
         excluded_labels: no window holds a voxel of these label values, and slices around it that do are 0 (setting 2).
-        swap_probability: probability that of `near` windows the first is the query instead of the support.
+        swap_probability: probability that of ``near`` windows the first is the query instead of the support.
 
     Raises:
         InputError: an option is out of its range.
@@ -67,7 +67,7 @@ class WindowPairs:
         self.swap_probability = swap_probability
 
     def find(self, store: SliceStore) -> DrawPairs:
-        """Find all pairs, see `PairSource`."""
+        """Find all pairs, see ``PairSource``."""
         pack, minimum = store.pack, f"{self.min_voxels} voxels"
         size = _window_size(pack, store.size, self.patch_size)
         usable = pack.usable(self.excluded_labels)
@@ -138,7 +138,7 @@ def _window_size(pack: Pack, grid: tuple[int, int], patch_size: Sequence[int] | 
 
 
 def _spacing(store: SliceStore, windows: list[Window]) -> Tensor | None:
-    """Size of the voxels of each window `(n, 3)` in mm; None where a volume does not say."""
+    """Size of the voxels of each window ``(n, 3)`` in mm; None where a volume does not say."""
     spacings = store.pack.spacings
     if None in spacings:
         return None
@@ -147,7 +147,7 @@ def _spacing(store: SliceStore, windows: list[Window]) -> Tensor | None:
 
 
 def _gather(store: SliceStore, usable: NDArray[np.bool_], windows: list[Window], depth: int) -> tuple[Tensor, Tensor]:
-    """Collect the volumes around windows `(n, 1, X, Y, depth)`, images and supervoxels, on the device.
+    """Collect the volumes around windows ``(n, 1, X, Y, depth)``, images and supervoxels, on the device.
 
     Slices past the end of a volume and those that are not usable are 0, the mean, as what the augmentation brings in
     from outside.

@@ -1,4 +1,4 @@
-"""Cost against work: slices, organs and shots at inference, studies in training; `python -m tests.benchmarks.scaling`.
+"""Cost against work: slices, organs, shots at inference, scans in training; ``python -m tests.benchmarks.scaling``.
 
 ADNet with a small encoder, so that the largest case takes seconds on a CPU; growth is what counts here.
 """

@@ -26,7 +26,7 @@ def scans(make_volume):
 
 
 def by_hand():
-    """Probability of each query, support and label of `scans`: the weights are 5 / 10 and 6 / 10."""
+    """Probability of each query, support and label of ``scans``: the weights are 5 / 10 and 6 / 10."""
     expected = {}
     for label, weight, volumes in ((1, 5 / 11, [(0, 1, 2), (4, 5)]), (30000, 6 / 11, [(3,), (7, 8, 9)])):
         slices = sum(map(len, volumes))

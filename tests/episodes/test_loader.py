@@ -38,7 +38,7 @@ def episode(batch, row):
 
 
 def slice_numbers(volumes, images):
-    """Number of the stored slice that each image `(B, 1, H, W)` equals."""
+    """Number of the stored slice that each image ``(B, 1, H, W)`` equals."""
     stored = torch.cat([volume["image"][0].permute(2, 0, 1) for volume in volumes])
     return [int((stored == image).all(-1).all(-1).nonzero().item()) for image in images]
 

@@ -20,7 +20,7 @@ def generators(seed=0):
 
 
 def parameters_of(matrix):
-    """Parameters of one volume whose voxels move by `matrix`, counted from the centre."""
+    """Parameters of one volume whose voxels move by ``matrix``, counted from the centre."""
     inverse = torch.linalg.inv(torch.as_tensor(matrix, dtype=torch.float64)).float()[None]
     return AugmentationParameters(torch.ones(1), inverse, torch.empty(1, 3, 0, 0, 0))
 
@@ -77,7 +77,7 @@ def test_ranges():
 
 
 def test_the_matrix_is_that_of_monais_affine_grid():
-    """The released ADNet code moves the sampling grid by MONAI's `Rand3DElastic`."""
+    """The released ADNet code moves the sampling grid by MONAI's ``Rand3DElastic``."""
     augmentation = VolumeAugmentation(5.0, (5.0, 5.0, 1.0), 5.0, (0.9, 1.2))
     values = np.array([0.08, -0.05, 0.03, 0.06, -0.02, 0.04, 3.0, -2.0, 0.5, 1.1, 0.95, 1.18])
     grid = AffineGrid(*values.reshape(4, 3).tolist())(SIZE)[1]

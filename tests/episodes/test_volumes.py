@@ -30,7 +30,7 @@ def volumes():
 
 
 def origin(image):
-    """Volume number and first voxel's place `(x, y, z)` of a window."""
+    """Volume number and first voxel's place ``(x, y, z)`` of a window."""
     subject, voxel = divmod(int(image[0, 0, 0, 0]), 10_000)
     return subject, tuple(int(n) for n in np.unravel_index(voxel, (12, 10, 8)))
 

@@ -36,7 +36,7 @@ def checked_request(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
     files, file = model_files(str(data.get("model"))), data.get("model_filename")
     if files and file != files and file not in files:
         raise InputError(f"model_filename: this model has {listed(files)}; got {shortened(file)!r}")
-    tag = data.get("label_tag", "original")  # `..` would lead out of the folder of labels, and write over the scan
+    tag = data.get("label_tag", "original")  # ``..`` would lead out of the folder of labels, and write over the scan
     if not isinstance(tag, str) or not re.fullmatch(r"\w[\w.-]*", tag):
         raise InputError(f"label_tag is a name of letters, digits, _, - and dots; got {shortened(tag)!r}")
     if (dtype := data.get("result_dtype")) and dtype not in _TYPES:
