@@ -64,6 +64,9 @@ def segment(
     names: Annotated[
         str, typer.Option(help="Organs by label value: 1=liver,4=spleen; default: those of the map.")
     ] = "",
+    largest_components: Annotated[
+        int | None, typer.Option(help="Keep so many of the largest pieces of each organ: 1 suits most; default: all.")
+    ] = None,
     confidence: Annotated[bool, typer.Option("--confidence", help="Also write the foreground probability.")] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a picture, support beside answer.")] = False,
     as_json: Annotated[
@@ -92,7 +95,7 @@ def segment(
         overrides["organs"] = read_integers(organs, "--organs")
     if query_slices is not None:
         overrides |= {"query_slices": read_integers(query_slices, "--query-slices"), "protocol": "ep1"}
-    overrides |= given(checkpoint=checkpoint, precision=precision, device=device)
+    overrides |= given(checkpoint=checkpoint, precision=precision, device=device, largest_components=largest_components)
     overrides["trained#configs"] = ["train", *split_names(config)]
     overrides |= read_overrides(override or [])
     _run(bundle, ["inference"], "", "infer", overrides)
