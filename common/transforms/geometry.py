@@ -21,6 +21,7 @@ from monai.transforms import (
 from monai.utils import TraceKeys
 from torch import Tensor
 
+from ..data.looks import body_mask
 from ..data.reading import check_resampling
 
 FEATURE_CELL = 32  # pixels of a cell of 4 x 4 features at stride 8, the largest that a method takes for granted
@@ -196,13 +197,9 @@ class NormaliseInPlaned(MapTransform):
 
 
 def _body_median(window: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the median of the body and its height above the minimum; the body is above a twentieth of the range."""
-    low, high = window.aminmax()
-    body = window[window > low + 0.05 * (high - low)]
-    if len(body) == 0:  # constant
-        return low, body.new_zeros(())
-    median = body.median()
-    return median, median - low
+    """Give the median of the body, see ``body_mask``, and its height above the minimum."""
+    median = window[body_mask(window)].median()
+    return median, median - window.min()
 
 
 class _CentredPad(SpatialPad):

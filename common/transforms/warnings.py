@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from ..data.fingerprint import HOUNSFIELD, PERCENTILES
-from ..data.looks import body_width, unlikeness
+from ..data.looks import body_width, some_values, unlikeness
 from ..data.reading import file_name
 
 logger = logging.getLogger(__name__)
@@ -136,8 +136,7 @@ def warn_if_unlike(query: MetaTensor, support: MetaTensor) -> None:
 def intensity_distance(one: Tensor, other: Tensor) -> float:
     """Mean distance between the quantiles of two normalised volumes of any shape."""
     levels = torch.linspace(0.02, 0.98, 49)
-    samples = (volume.flatten()[:: max(1, volume.numel() // 2**18)].float().cpu() for volume in (one, other))
-    low, high = (torch.quantile(sample, levels) for sample in samples)
+    low, high = (torch.quantile(some_values(volume), levels) for volume in (one, other))
     return float((low - high).abs().mean())
 
 
