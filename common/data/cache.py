@@ -29,6 +29,7 @@ from ..files.hashing import hash_files
 from ..files.writing import write_bytes
 from ..speed.ranks import rank_and_size, wait_for_others
 from ..speed.workers import in_workers
+from .fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,10 @@ class VolumeCache(PersistentDataset):
     def key(self) -> str:
         """Name the content of all items, in order."""
         return " ".join(self.path(index).stem for index in range(len(self.data)))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Describe the scans, see ``fingerprint``; empty where there are none."""
+        return fingerprint([item["image"] for item in self.data]) if self.data else {}
 
     def set_data(self, data: Sequence[Mapping[str, Any]]) -> None:
         """Change the items; the files stay, since a key never goes stale."""

@@ -12,7 +12,6 @@ from torch import nn
 
 from ..calling import calling_parser
 from ..data.cache import VolumeCache
-from ..data.fingerprint import fingerprint
 from ..data.synthetic import SyntheticScans
 from ..files.checkpoints import load_weights, plain_network
 from ..files.record import attach_record, make_record
@@ -53,7 +52,7 @@ class WeightsSaver:
         save_dir: folder.
         network: whose weights are written, as a plain mapping of names and tensors.
         interval: epochs between files ``model_epoch=*.pt``; 0 for none.
-        dataset: of the training, whose scans are described in the settings, see ``fingerprint``.
+        dataset: of the training, whose ``fingerprint()`` is stored with the settings.
     """
 
     def __init__(
@@ -73,12 +72,8 @@ class WeightsSaver:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self._keep)
 
     def _describe_scans(self) -> None:
-        if self.record is None or self.dataset is None or not is_first():
-            return
-        if isinstance(self.dataset, SyntheticScans):
+        if self.record is not None and self.dataset is not None and is_first():
             self.record["fingerprint"] = self.dataset.fingerprint()
-        elif self.dataset.data:
-            self.record["fingerprint"] = fingerprint([item["image"] for item in self.dataset.data])
 
     def _keep(self, engine: Engine) -> None:
         self._write(f"model_epoch={engine.state.epoch}.pt")
