@@ -16,11 +16,10 @@ from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from ..errors import InputError, one_line, root_cause
+from ..files.record import COMPONENTS, texts
 from .allowed import ALLOWED, FLAG, RENAMED, Rule, fault, kind_of
 from .files import all_configs, find_config, plain_id, top_level
 from .overlays import check_overlays
-
-_TRAVELLING = ("network_def", "prepare", "validate#inferer", "validate#load_support#slices")
 
 # MONAI's own: metadata, and the settings of its experiment tracking.
 _MONAI = {"_meta_", *DEFAULT_MLFLOW_SETTINGS["configs"]}
@@ -85,7 +84,7 @@ def check_parents(parser: ConfigParser, names: Iterable[str]) -> None:
 def _unknown_ids(parser: ConfigParser, ids: set[str], configs: Path) -> Iterator[str]:
     """Say which ids neither a configuration of the bundle, nor a reference, nor the component they belong to knows."""
     content = parser.get()
-    references = {name for text in _texts(content) for name in _references(text)}
+    references = {name for text in texts(content) for name in _references(text)}
     used = {"#".join(name.split("#")[:depth]) for name in references for depth in range(1, name.count("#") + 2)}
     known = _defined_ids(parser, ids, configs) | used | _MONAI
     if "trained" in ids:
@@ -105,7 +104,7 @@ def _missing_ids(parser: ConfigParser, ids: set[str]) -> Iterator[str]:
     pending = ["run"] if "run" in ids else []
     seen: set[str] = set()
     while pending:
-        for name in {name for text in _texts(parser[pending.pop()]) for name in _references(text)} - seen:
+        for name in {name for text in texts(parser[pending.pop()]) for name in _references(text)} - seen:
             seen.add(name)
             if name in ids:
                 pending.append(name)
@@ -168,9 +167,10 @@ def _defined_ids(parser: ConfigParser, ids: set[str], configs: Path) -> set[str]
 def _travelling_ids(configs: Path) -> set[str]:
     """Collect the settings that may be given by hand beside weights without settings, see ``Trained``."""
     files = [ConfigParser(top_level(path)) for path in all_configs(configs)]
-    found = [top[place] for top in files for place in _TRAVELLING if place in top]
-    nested = [value for top in files for name, value in top.get().items() if name.startswith(_TRAVELLING)]
-    return {name for text in _texts([found, nested]) for name in _references(text)}
+    travelling = tuple(COMPONENTS.values())
+    found = [top[place] for top in files for place in travelling if place in top]
+    nested = [value for top in files for name, value in top.get().items() if name.startswith(travelling)]
+    return {name for text in texts([found, nested]) for name in _references(text)}
 
 
 def _is_group(holder: Any, name: str) -> bool:
@@ -202,14 +202,6 @@ def _walk(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         if name != "_meta_":
             yield name, content
             yield from _walk(value, name)
-
-
-def _texts(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict | list):
-        for value in content.values() if isinstance(content, dict) else content:
-            yield from _texts(value)
 
 
 def _references(text: str) -> set[str]:

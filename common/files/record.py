@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -96,7 +96,7 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{path}: the settings in it cannot be read ({reason}); train again") from None
-    for text in _texts(parts):
+    for text in texts(parts):
         # Weights come from other people: what they hold is read, never evaluated.
         if text[:1] in ("$", "%"):
             raise InputError(f"{path}: the settings in it hold the expression {text[:60]!r}; do not use this file")
@@ -178,9 +178,10 @@ def _mappings(part: Any) -> Iterator[Mapping[str, Any]]:
         yield from _mappings(value)
 
 
-def _texts(part: Any) -> Iterator[str]:
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, Mapping | Sequence):
-        for value in part.values() if isinstance(part, Mapping) else part:
-            yield from _texts(value)
+def texts(content: Any) -> Iterator[str]:
+    """Give every text in the dictionaries and lists of a configuration."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from texts(value)
