@@ -85,9 +85,8 @@ def pack_volumes(
     """Pack a dataset, one volume at a time, or open the pack that is already there.
 
     Args:
-        dataset: items with ``image`` ``(1, X, Y, Z)``, normalised; ``supervoxels`` ``(1, X, Y, Z)``, integers from 0
-            (air) up; optionally ``label`` ``(1, X, Y, Z)``, ``affine`` ``(4, 4)``, and ``subject`` or ``filename``. All
-            share X and Y.
+        dataset: items with ``image``, normalised, ``supervoxels``, integers from 0 (air) up, and optionally ``label``,
+            each ``(1, X, Y, Z)``; ``affine`` ``(4, 4)``; ``subject`` or ``filename``. All share X and Y.
         folder: where packs are kept, as memory-mapped files; None: in memory.
         key: names the dataset's content; where its pack exists, nothing is read. None: the pack is named by the content
             itself, so that every run reads the dataset and equal content is stored once.

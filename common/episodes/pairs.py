@@ -71,3 +71,17 @@ def check_choice(name: str, value: str, choices: Any) -> None:
     """
     if value not in get_args(choices):
         raise InputError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse what is no probability.
+
+    Args:
+        name: of the option.
+        value: its value.
+
+    Raises:
+        InputError: ``value`` is not in [0, 1].
+    """
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} must lie in [0, 1], got {value}")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .labelled import LabelledCandidates, find_labelled
-from .pairs import DrawPairs, Pairs, check_choice
+from .pairs import DrawPairs, Pairs, check_choice, check_probability
 from .sampling import AreaRule, Candidates, Pairing, find_candidates
 from .store import SliceStore
 
@@ -40,8 +40,7 @@ class SlicePairs:
     ) -> None:
         check_choice("pairing", pairing, Pairing)
         check_choice("min_area_rule", min_area_rule, AreaRule)
-        if not 0 <= swap_probability <= 1:
-            raise InputError(f"swap_probability must lie in [0, 1], got {swap_probability}")
+        check_probability("swap_probability", swap_probability)
         if min_area < 1:
             raise InputError(f"min_area must be 1 or more, got {min_area}")
         self.pairing: Pairing = pairing

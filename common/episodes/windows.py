@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from .labelled import labels_of_two_scans
 from .pack import Pack
-from .pairs import DrawPairs, Pairs, check_choice
+from .pairs import DrawPairs, Pairs, check_choice, check_probability
 from .sampling import warn_unused
 from .store import SliceStore, send
 from .structures import Structure, Window, find_structures
@@ -55,8 +55,7 @@ class WindowPairs:
         swap_probability: float = 0.5,
     ) -> None:
         check_choice("pairing", pairing, WindowPairing)
-        if not 0 <= swap_probability <= 1:
-            raise InputError(f"swap_probability must lie in [0, 1], got {swap_probability}")
+        check_probability("swap_probability", swap_probability)
         if min_voxels < 1 or max_shift < 0:
             raise InputError(f"min_voxels is 1 or more and max_shift 0 or more, got {min_voxels} and {max_shift}")
         self.patch_size = patch_size
