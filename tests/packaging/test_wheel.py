@@ -75,6 +75,7 @@ def test_the_command_is_there(installed, tmp_path):
 def test_a_bundle_trains_by_monais_runner_and_segments_by_its_name(bundle, installed, dataset, options, tmp_path):
     folder = installed("fewshot", "where", bundle, cwd=tmp_path).strip()
     assert folder.endswith(f"site-packages/common/bundles/{bundle}")
+    before = _files(folder)
     places = {name: tmp_path / name for name in ("ckpt_dir", "output_dir", "cache_dir")}
     steps = {"episodes_per_epoch": 4, "batch_size": 1, "max_epochs": 1, "val_interval": 2}
     settings = options(**{**SMALL_TRAINING[bundle], **steps}, **places, dataset_dir=dataset)
@@ -90,4 +91,8 @@ def test_a_bundle_trains_by_monais_runner_and_segments_by_its_name(bundle, insta
     weights = ["--bundle", bundle, "--checkpoint", tmp_path / "ckpt_dir/model.pt"]
     installed("fewshot", "segment", *weights, *support, *query, cwd=tmp_path)
     assert nib.load(tmp_path / "out/case_1_seg.nii.gz").shape == (64, 60, 6)
-    assert not (Path(folder) / "models").exists() and not (Path(folder) / "cache").exists()
+    assert _files(folder) == before
+
+
+def _files(folder):
+    return {path for path in Path(folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
