@@ -30,7 +30,8 @@ class LoadSupportd(MapTransform):
 
     Writes into the query's meta: ``support_image`` and ``support_label``, lists of K volumes ``(1, X, Y, Z)`` whose
     depths may differ, and ``support_organs``, the label values ``(N,)`` to be segmented. Where the data hold
-    ``support_files`` (``StudySupportd``: files, and one label value for each), these are the support, as organ 1.
+    ``support_files`` (``StudySupportd``: files, and for each the organs' values in it and in the answer), these are the
+    support.
 
     Args:
         keys: key of the query image.
@@ -84,7 +85,7 @@ class LoadSupportd(MapTransform):
         return d
 
     def _load(
-        self, images: list[str], label_maps: list[str], values: list[int] | None
+        self, images: list[str], label_maps: list[str], values: list[dict[int, int]] | None
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Prepare the support, or give that of the call before where its files have not changed since."""
         if not images or len(images) != len(label_maps):
@@ -102,12 +103,14 @@ class LoadSupportd(MapTransform):
             self._loaded = (content, loaded, self._support(loaded, values))
         return self._loaded[1:]
 
-    def _support(self, loaded: list[dict[str, Any]], values: list[int] | None) -> dict[str, Any]:
+    def _support(self, loaded: list[dict[str, Any]], values: list[dict[int, int]] | None) -> dict[str, Any]:
         scans = [item["image"].as_tensor() for item in loaded]
         labels = [item["label"].as_tensor().round().int() for item in loaded]
+        lost = [list(item["label"].meta.get(LOST, ())) for item in loaded]
         if values is not None:
-            labels = [(label == value).int() for label, value in zip(labels, values, strict=True)]
-        organs = self._organs(labels, loaded)
+            labels = [_renumbered(label, numbers) for label, numbers in zip(labels, values, strict=True)]
+            lost = [[numbers[n] for n in gone if n in numbers] for gone, numbers in zip(lost, values, strict=True)]
+        organs = self._organs(labels, {value for gone in lost for value in gone}, loaded)
         if self.slices:
             drawn = [label.flatten(0, 2).any(0) for label in labels]
             scans, labels = ([v[..., d] for v, d in zip(vs, drawn, strict=True)] for vs in (scans, labels))
@@ -122,12 +125,11 @@ class LoadSupportd(MapTransform):
                 raise
             raise InputError(one_line(mistake)) from error
 
-    def _organs(self, labels: list[torch.Tensor], loaded: list[dict[str, Any]]) -> torch.Tensor:
+    def _organs(self, labels: list[torch.Tensor], lost: set[int], loaded: list[dict[str, Any]]) -> torch.Tensor:
         names = ", ".join(file_name(item["label"]) for item in loaded)
         found = torch.cat([label.unique() for label in labels]).unique()
         found = found[found > 0]
-        lost = {value for item in loaded for value in item["label"].meta.get(LOST, ())} - set(found.tolist())
-        if lost:
+        if lost := lost - set(found.tolist()):
             logger.warning("%s: organs %s lie outside of the slices that the network sees", names, sorted(lost))
         if found.numel() == 0:
             raise InputError(f"{names}: the support label map is empty; draw the organ on at least one slice")
@@ -140,3 +142,11 @@ class LoadSupportd(MapTransform):
             listed = ", ".join(map(str, found[:20].tolist())) + (", ..." if found.numel() > 20 else "")
             raise InputError(f"{names}: label values {absent} are not there; it holds [{listed}]")
         return torch.tensor(sorted(self.organs), dtype=found.dtype)
+
+
+def _renumbered(label: torch.Tensor, numbers: Mapping[int, int]) -> torch.Tensor:
+    """Give a label map other values; those that are not among the keys become background."""
+    renumbered = torch.zeros_like(label)
+    for value, number in numbers.items():
+        renumbered[label == value] = number
+    return renumbered

@@ -37,7 +37,7 @@ def test_the_newest_label_is_the_support_for_the_next_study(server, bundle, data
     assert server.put_label("case_1", truth(dataset, "case_1"), LABELS).status == 200
     answer = server.infer(bundle, "case_2", {"label_name": "liver"})
     assert answer.status == 200, answer.json
-    assert (answer.json["organ"], answer.json["support"]) == ("liver", ["case_1"])
+    assert (answer.json["organs"], answer.json["support"]) == ({"liver": 1}, ["case_1"])
     scan, label = nib.load(dataset / "imagesTr/case_2.nii.gz"), nib.load(answer.label)
     assert label.shape == scan.shape and np.allclose(label.affine, scan.affine, atol=1e-4)
     assert set(np.unique(label.dataobj)) == {0, 1}
@@ -79,7 +79,7 @@ def test_one_drawn_slice_is_enough_also_for_the_rest_of_the_same_study(server, b
     server.put_label("case_5", tmp_path / "slice.nii.gz", [{"name": "liver", "idx": 1}])
     answer = server.infer(bundle, "case_5", {"support": "case_5"})
     assert answer.status == 200, answer.json
-    assert (answer.json["organ"], answer.json["support"]) == ("liver", ["case_5"])
+    assert (answer.json["organs"], answer.json["support"]) == ({"liver": 1}, ["case_5"])
     assert np.asarray(nib.load(answer.label).dataobj).any((0, 1)).sum() > 1
 
 

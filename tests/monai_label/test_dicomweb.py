@@ -56,7 +56,7 @@ def test_from_refusal_to_segmentation(server, orthanc, studies):
 
     answer = server.infer(BUNDLE, second, {"label_name": "liver"})
     assert answer.status == 200, server.tail(20)
-    assert (answer.json["organ"], answer.json["support"]) == ("liver", [first])
+    assert (answer.json["organs"], answer.json["support"]) == ({"liver": 1}, [first])
     mask = nib.load(answer.label)
     assert mask.shape == (64, 60, 6) and np.allclose(mask.affine, AFFINE)
     assert dice(np.asarray(mask.dataobj) > 0, second_label, 1) > 0.5

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,7 @@ import yaml
 import common
 from common.errors import InputError
 from common.files.record import read_record
+from common.tools.packaging.naming import name_organs
 from common.tools.packaging.package import package as write_package
 from common.tools.packaging.package import package_all
 from tests.e2e.packaged import BUNDLES, TRAINED_WITH, copy_with_tiny_overlay
@@ -201,6 +203,29 @@ def test_what_cannot_be_packaged_is_refused_and_leaves_nothing(adnet, run_python
     result = run_python("-m", "common.tools.cli", "package", source, *arguments, check=False)
     assert result.returncode == 1 and message in result.stdout.splitlines()[-1], result.stdout[-2000:]
     assert list((tmp_path / "dist").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("organs", "message"),
+    [
+        ({1: "liver", 4: "spleen"}, "the values are 1, 4; number the organs 1, 2, 3"),
+        ({1: "liver", 2: "Liver"}, "two of liver, Liver are the same"),
+        ({1: "Foreground"}, "foreground is the name of no organ"),
+    ],
+)
+def test_organs_that_clients_could_not_show_are_refused(tmp_path, organs, message):
+    metadata = shutil.copy(BUNDLES / "adnet/configs/metadata.json", tmp_path)
+    with pytest.raises(ValueError, match=message):
+        name_organs(Path(metadata), organs)
+    assert Path(metadata).read_bytes() == (BUNDLES / "adnet/configs/metadata.json").read_bytes()
+
+
+def test_organs_are_named_in_the_metadata(adnet, run_python, tmp_path):
+    shutil.copytree(adnet.parents[1] / "models", tmp_path / "models")
+    source = adnet.parents[1] / "bundles/adnet"
+    run_package(source, tmp_path, run_python, ["tiny"], "--organs", "2=left kidney,1=liver")
+    outputs = json.loads((tmp_path / "dist/adnet/configs/metadata.json").read_text())["network_data_format"]["outputs"]
+    assert outputs["pred"]["channel_def"] == {"0": "background", "1": "liver", "2": "left kidney"}
 
 
 def test_weights_of_another_network_and_foreign_folders_are_refused(adnet, tmp_path):

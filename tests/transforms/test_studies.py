@@ -1,5 +1,6 @@
 """Which support a request to a MONAI Label server means; the server is a class of this file."""
 
+import copy
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +69,7 @@ def ask(store, image="a", **request):
 def test_the_newest_usable_label_is_the_support(server, caplog):
     store = server({"a": LIVER, "b": LIVER, "c,d": [{"name": "liver", "idx": "x"}]})
     d = ask(store)
-    assert d["result"] == {"organ": "liver", "support": ["b"]}
+    assert d["result"] == {"organs": {"liver": 1}, "support": ["b"], "label_names": {"liver": 1}}
     assert d["support_files"]["image"] == [store.get_image_uri("b")]
     assert "study c,d is not used: the idx of liver" in caplog.text
     with pytest.raises(InputError, match="study c,d cannot be used: the idx of liver"):
@@ -119,10 +120,75 @@ def test_malformed_label_information_is_one_line(text):
 
 def test_names_that_differ_in_case_alone(server):
     store = server({"a": [{"name": "liver", "idx": 1}, {"name": "LIVER", "idx": 4}]})
-    assert ask(store, label_name="LIVER")["support_files"]["values"] == [4]
-    assert ask(store, label_name="liver")["support_files"]["values"] == [1]
+    assert ask(store, label_name="LIVER")["support_files"]["values"] == [{4: 1}]
+    assert ask(store, label_name="liver")["support_files"]["values"] == [{1: 1}]
     with pytest.raises(InputError, match="may be liver, LIVER in a"):
         ask(store, label_name="Liver")
+
+
+BOTH = [{"name": "Spleen", "idx": 4}, {"name": "Liver", "idx": 1}]
+SWAPPED = [{"name": "spleen", "idx": 1}, {"name": "liver", "idx": 4}]
+
+
+@pytest.mark.parametrize(
+    ("labels", "organs", "values"),
+    [
+        ({"a": BOTH}, {"liver": 1, "spleen": 2}, [{1: 1, 4: 2}]),
+        ({"a": BOTH, "b": SWAPPED}, {"liver": 1, "spleen": 2}, [{1: 1, 4: 2}, {1: 2, 4: 1}]),
+        ({"a": BOTH, "b": LIVER}, {"liver": 1, "spleen": 2}, [{1: 1, 4: 2}, {1: 1}]),
+        ({"a": []}, {"organ 1": 1, "organ 4": 2}, [{1: 1, 4: 2}]),
+        ({"a": LIVER}, {"liver": 1}, [{1: 1}]),
+        ({"a": LIVER, "b": BOTH[:1]}, {"liver": 1, "spleen": 2}, [{1: 1}, {4: 2}]),
+    ],
+)
+def test_without_an_organ_all_that_are_drawn_are_segmented(server, labels, organs, values):
+    d = ask(server(labels), support=list(labels))
+    assert d["result"]["organs"] == d["result"]["label_names"] == organs
+    assert d["support_files"]["values"] == values
+
+
+def test_an_organ_without_a_name_has_that_of_the_other_study(server, tmp_path):
+    store = server({"a": LIVER, "b": []})
+    save(tmp_path / "labels/b.nii.gz", np.where(scan(2)[1] == 4, 4, 0).astype(np.int16))
+    d = ask(store, support=["b", "a"])
+    assert d["result"]["organs"] == {"liver": 1} and d["support_files"]["values"] == [{4: 1}, {1: 1}]
+    assert ask(store, support="b")["result"]["organs"] == {"foreground": 1}
+
+
+def test_an_empty_label_is_refused(server, tmp_path):
+    store = server({"a": LIVER})
+    save(tmp_path / "labels/a.nii.gz", np.zeros((64, 60, 6), np.int16))
+    with pytest.raises(InputError, match="the label of a is empty"):
+        ask(store)
+
+
+OWN = {"0": "background", "1": "Liver", "2": "spleen", "3": "left kidney"}
+
+
+def test_a_bundles_own_organs_keep_their_values(server, tmp_path):
+    output = {"pred": {"channel_def": OWN}}
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/metadata.json").write_text(json.dumps({"network_data_format": {"outputs": output}}))
+    own = {"liver": 1, "spleen": 2, "left kidney": 3}
+    store = server({"a": BOTH, "b": [{"name": "heart", "idx": 1}, {"name": "Spleen", "idx": 4}], "c,d": []})
+
+    def answer(**request):
+        return StudySupportd("image", str(tmp_path))({"image": store.get_image_uri("a"), **request})["result"]
+
+    assert answer(support="a") == {"organs": {"liver": 1, "spleen": 2}, "support": ["a"], "label_names": own}
+    assert answer(support="a", label_name="Spleen")["organs"] == {"spleen": 2}
+    assert answer(support="b")["organs"] == {"heart": 4, "spleen": 2}
+    assert answer(support="b")["label_names"] == own | {"heart": 4}
+    assert answer(support=["c,d"])["organs"] == {"liver": 1, "organ 4": 4}
+
+
+def test_the_server_does_not_replace_an_answers_organs(server):
+    answer = ask(server({"a": BOTH}))["result"]
+    answer["label_names"], answer["latencies"] = {"foreground": 1}, {"total": 1.0}
+    expected = {"organs": {"liver": 1, "spleen": 2}, "support": ["a"], "label_names": {"liver": 1, "spleen": 2}}
+    assert (
+        answer == copy.deepcopy(answer) == json.loads(json.dumps(answer)) == {**expected, "latencies": {"total": 1.0}}
+    )
 
 
 @pytest.mark.parametrize("image", ["", ".", "..", "/etc/passwd", "nosuch", None, 5, ["a"], "\0"])

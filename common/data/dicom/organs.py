@@ -61,17 +61,20 @@ def find_organ(name: str) -> tuple[Any, list[Any]]:
     return Code(_private_code(" ".join(words) or name), PRIVATE_SCHEME, name.strip()[:64]), []
 
 
-def parse_names(text: str) -> dict[int, str] | None:
+def parse_names(text: str, option: str = "--names") -> dict[int, str] | None:
     """Read ``1=liver,6=left kidney``; None for an empty text.
 
     Raises:
-        InputError: a part is not VALUE=NAME.
+        InputError: a part is not VALUE=NAME, or a value has two names.
     """
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
     wrong = [part for part in parts if not part[0].strip().isdecimal() or not part[2].strip()]
     if wrong:
-        raise InputError(f'--names: {"".join(wrong[0])!r} is not VALUE=NAME; write "1=liver,6=left kidney"')
-    return {int(value): name.strip() for value, _, name in parts} or None
+        raise InputError(f'{option}: {"".join(wrong[0])!r} is not VALUE=NAME; write "1=liver,6=left kidney"')
+    names = {int(value): name.strip() for value, _, name in parts}
+    if len(names) < len(parts):
+        raise InputError(f"{option}: {text!r} gives one value two names; name each value once")
+    return names or None
 
 
 def _listed(words: list[str]) -> Any:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from ...errors import InputError
 from ..reading import holds_its_voxels, read_label, scan_shape
+from .organs import Answer, drawn_organs, fitting, named_alike, numbered, own_organs
 from .requests import checked_request, listed, organ_name, organ_value, support_names
 from .server import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
 
@@ -23,14 +25,20 @@ class StudySupportd(MapTransform):
 
     A request may hold ``support`` (ids of annotated studies, a list or separated by commas; several are several shots),
     ``label_name`` or ``label_value`` (the organ) and a file ``label`` (a mask drawn on the study ``support``, or on the
-    query itself). Without any of them the newest submitted label is the support. The query is a study of the server, a
-    file sent with the request, or the image of a session; nothing else is read.
+    query itself). Without any of them the newest submitted label is the support. Without an organ all that it holds are
+    segmented. The query is a study of the server, a file sent with the request, or the image of a session; nothing else
+    is read.
 
     Writes ``support_files`` for ``LoadSupportd`` and ``result``, which MONAI Label returns to the client.
 
     Args:
         keys: key of the query image, still a path.
+        bundle_root: the bundle's folder, whose metadata may name organs; None: no organ has a fixed value.
     """
+
+    def __init__(self, keys: KeysCollection, bundle_root: str | None = None) -> None:
+        super().__init__(keys)
+        self.bundle_root = bundle_root
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Attach the support's files.
@@ -44,6 +52,7 @@ class StudySupportd(MapTransform):
             return dict(data)
         d = checked_request(data)
         name, value = organ_name(data), organ_value(data)
+        own = own_organs(self.bundle_root)
         asked = support_names(data.get("support"), study_names(store))
         for key in self.key_iterator(d):
             query = _query(store, d[key])
@@ -52,13 +61,15 @@ class StudySupportd(MapTransform):
                 chosen = [_with_mask(store, asked, query, data["label"])]
             else:
                 chosen = _named(store, asked) if asked else [_newest(store, name)]
-            organs = [_organ(study, name, value) for study in chosen]
+            found = [drawn_organs(study, name, value, own) for study in chosen]
+            found = named_alike(found, one=bool(name or value))
+            organs = numbered(found, own)
             d["support_files"] = {
                 "image": [study.image for study in chosen],
                 "label": [study.label for study in chosen],
-                "values": [found for _, found in organs],
+                "values": [{number: organs[organ] for organ, number in drawn.items()} for drawn in found],
             }
-            d["result"] = {"organ": organs[0][0], "support": [study.name for study in chosen]}
+            d["result"] = Answer(organs, [study.name for study in chosen], own)
         return d
 
 
@@ -106,7 +117,7 @@ def _newest(store: Any, organ: str) -> Study:
     faults: list[str] = []
     known: set[str] = set()
     for study in labelled_studies(store):
-        if not study.fault and organ and study.values and not _fitting(study, organ):
+        if not study.fault and organ and study.values and not fitting(study, organ):
             known.update(study.values)
             continue
         try:
@@ -130,34 +141,3 @@ def _readable(study: Study) -> Study:
         grid = tuple(label.shape[1:])
         raise InputError(f"label grid {grid} differs from {scan} of study {shortened(study.name)}; draw it on the scan")
     return replace(study, drawn=tuple(int(number) for number in label.unique() if number > 0))
-
-
-def _fitting(study: Study, organ: str) -> list[str]:
-    """Return the organs of a study that a name means: the very name, or else those that differ in case alone."""
-    if organ in study.values:
-        return [organ]
-    return [name for name in study.values if name.lower() == organ.lower()]
-
-
-def _organ(study: Study, organ: str, value: int) -> tuple[str, int]:
-    """Find name and label value of the organ in a study's own label map."""
-    drawn = list(study.drawn)
-    named = {name: number for name, number in study.values.items() if number in drawn}
-    numbers = listed(drawn) if len(drawn) <= 10 else f"{len(drawn)} different values"
-    holds = listed(list(named)) or numbers or "nothing"
-    where = shortened(study.name)
-    if organ and study.values:
-        fitting = [name for name in _fitting(study, organ) if name in named]
-        if len(fitting) > 1:
-            raise InputError(f"label_name {shortened(organ)} may be {listed(fitting)} in {where}; write it as there")
-        if not fitting:
-            raise InputError(f"label_name {shortened(organ)} is not drawn in {where}, which holds {holds}")
-        return fitting[0], named[fitting[0]]
-    if value and value not in drawn:
-        raise InputError(f"label_value {value} is not drawn in {where}, which holds {holds}")
-    if not organ and not value and len(named) == 1:
-        return next(iter(named.items()))
-    if not value and len(drawn) != 1:
-        raise InputError(f"the label of {where} holds {holds}; choose one organ by label_name or label_value")
-    value = value or drawn[0]
-    return organ or next((name for name, number in named.items() if number == value), "foreground"), value

@@ -39,10 +39,12 @@ def package_bundles(
         str | None, typer.Option(help="Where you will put the weights; {file} is their name. They are then left out.")
     ] = None,
     any_size: Annotated[bool, typer.Option(help="Weights of any size inside, for your own server.")] = False,
+    organs: Annotated[str, typer.Option(help="1=liver,2=spleen: what MONAI Label's clients call the organs.")] = "",
     overwrite: Overwrite = False,
 ) -> None:
     """Make bundles that run with MONAI alone: for MONAI Label, for colleagues, for the model zoo."""
     from ...configuration.workflow import bundle_folder, shipped_bundles
+    from ...data.dicom.organs import parse_names
     from ..packaging.package import package_all
 
     folders = shipped_bundles() if every else [bundle_folder(bundle) for bundle in bundles or []]
@@ -50,8 +52,10 @@ def package_bundles(
         raise InputError("name bundles, for instance adnet, or give --all")
     if checkpoint is not None and len(folders) > 1:
         raise InputError("--checkpoint belongs to one bundle")
-    options = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant, "overwrite": overwrite}
-    for path in package_all(folders, output, **options, weights_url=weights_url, any_size=any_size):
+    options: dict[str, Any] = {"checkpoint": checkpoint, "config": split_names(config), "variant": variant}
+    options |= {"overwrite": overwrite, "weights_url": weights_url, "any_size": any_size}
+    options["organs"] = parse_names(organs, "--organs")
+    for path in package_all(folders, output, **options):
         print(path)
 
 

@@ -25,6 +25,7 @@ from ...files.exchange import put_back
 from ...files.hashing import hash_files
 from ...files.record import attach_record, make_record, read_usable_record
 from ...files.writing import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
+from .naming import name_organs
 from .overlays import merge_overlay
 from .vendor import copy_bundle, vendored
 
@@ -43,6 +44,7 @@ def package(
     weights_url: str | None = None,
     any_size: bool = False,
     overwrite: bool = False,
+    organs: Mapping[int, str] | None = None,
 ) -> Path:
     """Package one bundle with its trained weights.
 
@@ -57,13 +59,15 @@ def package(
             listed in ``large_files.yml``.
         any_size: allow weights of any size inside, for one's own server; the model zoo would refuse them.
         overwrite: replace a packaged bundle also where its files were changed, and a file of the archive's name.
+        organs: names of organs by their value in answers of MONAI Label, for ``channel_def`` in the metadata.
 
     Returns:
         The packaged folder.
 
     Raises:
         InputError: ``bundle`` is none, weights of another network or too large, an overlay that cannot be merged,
-            ``output`` holds something else under that name, or a file names a personal folder.
+            organs that clients could not show, ``output`` holds something else under that name, or a file names a
+            personal folder.
         FileNotFoundError: no checkpoint.
     """
     if not (bundle / "configs" / "metadata.json").is_file():
@@ -81,6 +85,8 @@ def package(
         _merge_overlays(bundle, draft / "configs", overlays)
         if variant is not None:
             _become_variant(draft, variant)
+        if organs:
+            name_organs(draft / "configs" / "metadata.json", organs)
         for path in [*draft.glob("configs/metadata_*.json"), *draft.glob("docs/README_*.md")]:
             path.unlink()
         version = json.loads((draft / "configs" / "metadata.json").read_text())["version"]
