@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.handlers import StatsHandler, TensorBoardStatsHandler
+
+from ..errors import in_server
 
 STEPS = 20  # what the first ones tell
 
@@ -19,6 +22,8 @@ class TrainingReport:
     Args:
         log_dir: folder of the curves; a point every 50 steps.
         estimate: also print after twenty steps how long the training takes.
+
+    In a MONAI Label server, which shows a training's last lines, the last one says what it ended with.
     """
 
     def __init__(self, log_dir: str | Path, estimate: bool = False) -> None:
@@ -30,6 +35,8 @@ class TrainingReport:
         ]
         if estimate:
             self.handlers.append(TimeEstimate())
+        if in_server():
+            self.handlers.append(LastLoss())
 
     def attach(self, engine: Engine) -> None:
         """Add to a trainer."""
@@ -56,6 +63,28 @@ class TimeEstimate:
             left = engine.state.max_epochs * engine.state.epoch_length - engine.state.iteration
             seconds = (time.monotonic() - self._start) / (STEPS - 1) * left
             print(f"{left} steps are left; at the pace of the first {STEPS} they take {_duration(seconds)}", flush=True)
+
+
+class LastLoss:
+    """Print, when a training is over, its number of epochs and the mean loss of the last one."""
+
+    def attach(self, engine: Engine) -> None:
+        """Add to a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.COMPLETED, self._tell)
+
+    def _begin(self) -> None:
+        self._sum: Any = 0.0
+        self._steps = 0
+
+    def _add(self, engine: Engine) -> None:
+        self._sum = self._sum + torch.as_tensor(_loss(engine.state.output)).detach()
+        self._steps += 1
+
+    def _tell(self, engine: Engine) -> None:
+        mean = float(self._sum) / max(1, self._steps)
+        print(f"trained for {engine.state.epoch} epochs; mean loss of the last one {mean:.4f}", flush=True)
 
 
 def _loss(output: Any) -> Any:

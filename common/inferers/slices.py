@@ -13,7 +13,7 @@ from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
 from ..speed.encoding import Encoding
 from .canvas import common_size, place, take_out
-from .support import Support, check_seen, plain, probabilities, query_extents, read_support
+from .support import Support, check_seen, own_protocol, plain, probabilities, query_extents, read_support
 
 
 class FewShotInferer(Inferer):
@@ -91,6 +91,8 @@ class FewShotInferer(Inferer):
         Raises:
             InputError: the protocol needs an organ's range in the query, and it is missing.
         """
+        own = own_protocol(inputs)
+        protocol = self.protocol if own is None else named_protocol(own, self.shots, self.chunk_rule)
         extents, depth = query_extents(inputs, len(support.organs)), inputs.shape[-1]
         ends = torch.tensor([0] + [volume.shape[2] for volume in support.images]).cumsum(0).tolist()
         volumes = [range(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
@@ -98,12 +100,12 @@ class FewShotInferer(Inferer):
         pairs = []
         for organ, extent in enumerate(extents):
             drawn = (labels == support.organs[organ]).flatten(0, 1).any(0).tolist()
-            chosen: list[list[int]] = [[] for _ in range(self.protocol.chunks)]
+            chosen: list[list[int]] = [[] for _ in range(protocol.chunks)]
             for volume in volumes:
                 labelled = [index for index in volume if drawn[index]]
-                for chunk, slices in enumerate(self.protocol.support_slices(labelled) if labelled else []):
+                for chunk, slices in enumerate(protocol.support_slices(labelled) if labelled else []):
                     chosen[chunk] += slices
-            chunks = self.protocol.query_chunks(depth, extent)
+            chunks = protocol.query_chunks(depth, extent)
             rows = [[index, organ, *chosen[chunk]] for index, chunk in enumerate(chunks) if chunk >= 0]
             pairs.append(torch.tensor(rows, dtype=torch.long, device=labels.device).reshape(len(rows), -1))
         return [rows for rows in pairs if len(rows)]

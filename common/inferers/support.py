@@ -15,6 +15,8 @@ from ..networks import FewShotSegmenter
 
 logger = logging.getLogger(__name__)
 
+PROTOCOL = "query_protocol"  # in the query's meta: of this scan alone, in place of the inferer's
+
 
 @dataclass
 class Support:
@@ -59,6 +61,11 @@ def query_extents(inputs: Tensor, organs: int) -> list[list[int] | None]:
         return [None] * organs
     extents = torch.as_tensor(meta["query_extent"]).reshape(organs, inputs.shape[-1])
     return [extent.nonzero().flatten().tolist() for extent in extents]
+
+
+def own_protocol(inputs: Tensor) -> str | None:
+    """Return the protocol that was asked for this query alone, see ``QueryExtentd``; None: the inferer's."""
+    return getattr(inputs, "meta", {}).get(PROTOCOL)
 
 
 def probabilities(foreground: Tensor, inputs: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..networks import FewShotSegmenter
 from ..protocols import named_protocol
 from ..speed.encoding import Encoding
-from .support import Support, check_seen, plain, probabilities, query_extents, read_support
+from .support import Support, check_seen, own_protocol, plain, probabilities, query_extents, read_support
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +95,10 @@ class FewShotVolumeInferer(Inferer):
                 is drawn too small.
         """
         support = read_support(inputs)
+        own = own_protocol(inputs)
+        protocol = self.protocol if own is None else named_protocol(own)
         chunks = [
-            self.protocol.query_chunks(inputs.shape[-1], extent)
-            for extent in query_extents(inputs, len(support.organs))
+            protocol.query_chunks(inputs.shape[-1], extent) for extent in query_extents(inputs, len(support.organs))
         ]
         scored = torch.tensor(chunks, device=inputs.device) >= 0
         segmenter: Any = getattr(network, "module", network)

@@ -8,6 +8,7 @@ from monai.config import KeysCollection
 from monai.transforms import Compose
 
 from ..data.companions import organ_names as find_names
+from ..data.monai_label.support import ConfidenceAnswerd
 from .dicom_seg import SaveDicomSegd
 from .outputs import MergeOrgansd
 from .preview import SavePreviewd
@@ -53,4 +54,5 @@ class WriteAnswerd(Compose):
             steps.append(SavePreviewd(keys, names))
         if summary is not None:
             steps.append(PrintSummaryd(keys, names, summary))
+        steps.append(ConfidenceAnswerd(keys))
         super().__init__(steps)

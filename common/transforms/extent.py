@@ -12,8 +12,10 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from ..data.monai_label.support import SLICES
 from ..data.reading import file_name
 from ..errors import InputError
+from ..inferers.support import PROTOCOL
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ class QueryExtentd(MapTransform):
     """Tell protocol EP1 on which query slices each organ lies, from the label map or from a person.
 
     Writes ``query_extent`` into the query's meta: booleans ``(N, Z)`` in the order of ``support_organs``.
-    Comes after ``LoadSupportd``; does nothing when neither source is there.
+    Comes after ``LoadSupportd``; does nothing when neither source is there. A client of MONAI Label that tells slices
+    (``StudySupportd``) asks for protocol EP1 by it, which is written into the meta too.
 
     Args:
         keys: key of the query image; ``label`` is its label map, preprocessed like the image.
@@ -45,8 +48,10 @@ class QueryExtentd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             image, organs = d[key], d[key].meta["support_organs"]
-            if self.query_slices is not None:
-                first, last = _preprocessed_slices(image, self.query_slices)
+            if asked := d.get(SLICES):
+                image.meta[PROTOCOL] = "ep1"
+            if slices := asked or self.query_slices:
+                first, last = _preprocessed_slices(image, slices)
                 index = torch.arange(image.shape[-1])
                 extent = ((index >= first) & (index <= last)).expand(len(organs), -1)
             elif "label" in d:

@@ -7,6 +7,7 @@ from torch import nn
 
 from common.errors import InputError
 from common.inferers import FewShotInferer
+from common.inferers.support import PROTOCOL
 from common.networks import FewShotSegmenter
 from common.protocols import named_protocol
 
@@ -68,6 +69,15 @@ def test_ep1_pairs_chunks_within_the_extent():
     inferer = FewShotInferer("ep1")
     assert foreground(inferer, query, 1) == [[1, 1, 1], [1, 1, 3], [1, 1, 5]]
     assert foreground(inferer, query, 2) == [[2, 2, 1], [2, 2, 2]]
+
+
+def test_a_query_may_ask_for_another_protocol():
+    query = case()
+    query.meta["query_extent"] = torch.tensor([[True] * 6, [False, True, True, False, False, False]])
+    inferer = FewShotInferer("ep2")
+    assert foreground(inferer, query, 1) == [[1, 1, 3]]
+    query.meta[PROTOCOL] = "ep1"
+    assert foreground(inferer, query, 1) == [[1, 1, 1], [1, 1, 3], [1, 1, 5]]
 
 
 def test_every_slice_is_encoded_once_for_all_organs():

@@ -8,7 +8,7 @@ from torch import nn
 
 from common.errors import InputError
 from common.inferers import FewShotVolumeInferer
-from common.inferers.support import read_support
+from common.inferers.support import PROTOCOL, read_support
 from common.networks import FewShotSegmenter
 
 
@@ -189,6 +189,8 @@ def test_ep1_keeps_to_the_extent_and_needs_it():
     extent[0, 1:3] = extent[1, 3] = True
     query.meta["query_extent"] = extent
     assert torch.equal(inferer(query, Nearest())[0, 1:] > 0.5, expected(query) & extent[:, None, None, :])
+    query.meta[PROTOCOL] = "ep1"
+    assert torch.equal(FewShotVolumeInferer(roi_size=(12, 10, 6))(query, Nearest()), inferer(query, Nearest()))
 
 
 def test_refusals():

@@ -76,3 +76,38 @@ def test_batch_inference_keeps_the_names_beside_the_label(server):
     stored = server.datastore()["objects"]["case_2"]["labels"]["original"]["info"]["params"]
     assert stored["label_names"] == {"liver": 1, "spleen": 2} and stored["support"] == ["case_1"]
     assert json.dumps(stored)
+
+
+def test_the_labelled_studies_can_be_chosen_as_support(server, dataset):
+    def offered():
+        return server.info()["models"][BUNDLE]["config"]["support"]
+
+    assert offered() == ["", "case_1"]
+    assert server.put_label("case_3", dataset / "labelsTr/case_3.nii.gz", LABELS).status == 200
+    try:
+        assert offered() == ["", "case_3", "case_1"]
+        assert run(server, BUNDLE).json["support"] == server.infer(BUNDLE, "case_2").json["support"] == ["case_3"]
+        assert run(server, BUNDLE, support="case_1").json["support"] == ["case_1"]
+    finally:
+        server.delete_label("case_3")
+    assert offered() == ["", "case_1"]
+
+
+def test_a_range_of_slices_limits_the_answer(server):
+    everywhere, within = run(server, BUNDLE), run(server, BUNDLE, query_slices="2,3")
+    assert segments(everywhere)["liver"][..., [1, 4]].any()
+    for mask in segments(within).values():
+        assert mask[..., 2:4].any() and not mask[..., [0, 1, 4, 5]].any()
+    outside = run(server, BUNDLE, query_slices="2,9")
+    assert outside.status == 400 and "slices are 0 to 5" in outside.json["detail"]
+
+
+def test_the_confidence_comes_in_place_of_the_label_map(server):
+    label = np.asarray(nib.load(server.infer(BUNDLE, "case_2").label).dataobj)
+    answer = server.infer(BUNDLE, "case_2", {"confidence": True})
+    confidence = nib.load(answer.label)
+    assert np.allclose(confidence.affine, nib.load(server.studies / "case_2.nii.gz").affine)
+    values = np.asarray(confidence.dataobj)
+    assert values.min() >= 0 and 0.5 < values.max() <= 1 and np.array_equal(values > 0.5, label > 0)
+    refused = run(server, BUNDLE, confidence=True)
+    assert refused.status == 400 and "uint8" in refused.json["detail"]

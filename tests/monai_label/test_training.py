@@ -21,6 +21,8 @@ def train(server, bundle, **options):
     while (state := server.training().json)["status"] in ("SUBMITTED", "RUNNING") and time.monotonic() < end:
         time.sleep(0.5)
     assert state["status"] == "DONE", server.tail(20)
+    told = [line for line in state["details"] if line.startswith("trained for 1 epochs; mean loss of the last one ")]
+    assert len(told) == 1 and float(told[0].rpartition(" ")[2]) > 0, state["details"]
     return server.log.read_text()
 
 

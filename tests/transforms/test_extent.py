@@ -5,7 +5,9 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation, Spacing
 
+from common.data.monai_label.support import SLICES
 from common.errors import InputError
+from common.inferers.support import PROTOCOL
 from common.transforms import QueryExtentd
 
 
@@ -40,6 +42,13 @@ def test_extent_from_the_label_is_per_organ():
 
 def test_stored_slices_map_to_the_coarser_grid():
     assert slices(prepared(shape=(3, 3, 21)), 8, 16) == [2, 3, 4]
+
+
+def test_slices_of_a_request_ask_for_ep1():
+    meta = QueryExtentd("image")({**prepared(), SLICES: [2, 5]})["image"].meta
+    assert meta[PROTOCOL] == "ep1"
+    own = QueryExtentd("image", query_slices=(2, 5))(prepared())["image"].meta
+    assert torch.equal(meta["query_extent"], own["query_extent"]) and PROTOCOL not in own
 
 
 def test_a_stored_slice_belongs_to_the_nearest_one():

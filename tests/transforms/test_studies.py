@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from common.data.monai_label import server as monai_label
-from common.data.monai_label.requests import checked_request, organ_name, organ_value, support_names
+from common.data.monai_label.choices import SupportChoices
+from common.data.monai_label.requests import (
+    checked_request,
+    organ_name,
+    organ_value,
+    query_range,
+    support_names,
+    wants_confidence,
+)
 from common.errors import InputError
 from common.transforms import StudySupportd
 from tests.e2e.tiny import save, scan
@@ -248,6 +256,34 @@ def test_ids_with_commas_and_dollars():
 def test_a_label_value_is_a_whole_number(value):
     with pytest.raises(InputError, match="label_value is a whole number"):
         organ_value({"label_value": value})
+
+
+def test_a_range_of_slices_is_two_whole_numbers():
+    assert query_range({"query_slices": "10, 25"}) == query_range({"query_slices": [10, 25]}) == [10, 25]
+    assert query_range({}) == query_range({"query_slices": ""}) == query_range({"query_slices": None}) == []
+    for value in ("10", "1,2,3", "a,b", "5,-1", "25,10", [1.0, 2], [True, 2], [1], 7, {"a": 1}, [1, 10**30], "1,2,x"):
+        with pytest.raises(InputError, match="query_slices are"):
+            query_range({"query_slices": value})
+
+
+def test_the_confidence_is_no_whole_number():
+    assert wants_confidence({"confidence": True, "result_dtype": "float32"}) and wants_confidence({"confidence": True})
+    assert not wants_confidence({}) and not wants_confidence({"confidence": False, "result_dtype": "uint8"})
+    for request in ({"confidence": "yes"}, {"confidence": 1}, {"confidence": True, "result_dtype": "uint8"}):
+        with pytest.raises(InputError, match="^confidence is"):
+            wants_confidence(request)
+
+
+def test_the_supports_to_choose_from_are_those_of_the_moment(server, tmp_path):
+    choices = SupportChoices()
+    assert list(choices) == [""]
+    labels = {"b": LIVER}
+    server(labels)
+    assert list(choices) == ["", "b"]
+    labels["a"] = LIVER
+    (tmp_path / "labels/a.nii.gz").touch()
+    assert list(choices) == ["", "a", "b"]
+    assert copy.deepcopy({"support": choices}) == {"support": ""}
 
 
 def test_an_organ_is_a_text():

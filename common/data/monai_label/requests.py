@@ -73,6 +73,37 @@ def organ_value(data: Mapping[Hashable, Any]) -> int:
     return value
 
 
+def query_range(data: Mapping[Hashable, Any]) -> list[int]:
+    """Return the first and last slice between which a request says that the organs lie; empty if it says nothing.
+
+    Raises:
+        InputError: no two whole numbers, or the last is before the first.
+    """
+    asked = data.get("query_slices")
+    if asked is None or asked in ("", []):
+        return []
+    parts = [int(part) for part in asked.split(",") if part.strip().isdecimal()] if isinstance(asked, str) else asked
+    numbers = parts if isinstance(parts, list) else []
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= LARGEST_VALUE for n in numbers)
+    if not whole or len(numbers) != 2 or numbers[0] > numbers[1] or isinstance(asked, str) and asked.count(",") != 1:
+        raise InputError(f"query_slices are the organs' first and last slice, such as 10,25; got {shortened(asked)!r}")
+    return numbers
+
+
+def wants_confidence(data: Mapping[Hashable, Any]) -> bool:
+    """Tell whether a request asks for the confidence in place of the label map.
+
+    Raises:
+        InputError: neither true nor false, or in whole numbers, all of which would be 0.
+    """
+    wanted = data.get("confidence", False)
+    if not isinstance(wanted, bool):
+        raise InputError(f"confidence is true or false; got {shortened(wanted)!r}")
+    if wanted and (dtype := data.get("result_dtype") or "float32") not in ("float32", "float64"):
+        raise InputError(f"confidence is a fraction; leave result_dtype out in place of {dtype}")
+    return wanted
+
+
 def support_names(asked: Any, known: list[str]) -> list[str]:
     """Return the studies that a request names as support.
 

@@ -59,24 +59,21 @@ def training_items(store: Any) -> list[dict[str, str]]:
     return [{"image": str(store.get_image_uri(name)), "subject": name} for name in sorted(study_names(store))]
 
 
+def labelled_names(store: Any) -> list[str]:
+    """List the ids of the studies with a submitted (final) label, the newest label first."""
+    return [name for name, _ in _labels(store)]
+
+
 def labelled_studies(store: Any) -> list[Study]:
     """List the studies with a submitted (final) label, the newest label first; faulty labels are logged."""
-    # On a DICOM archive the datastore's own methods look for labels by other names; its local copy knows them all.
-    local = _local(store)
     found = []
-    names = set(study_names(store))
-    for name in filter(names.__contains__, local.get_labeled_images(store)):
-        label = str(local.get_label_uri(store, name, "final"))
-        try:
-            age = os.stat(label).st_mtime_ns
-        except OSError:  # just deleted, which the server notices some seconds later
-            continue
+    for name, label in _labels(store):
         info = store.get_label_info(name, "final")
         values, fault = label_values(info.get("label_info") if isinstance(info, dict) else info)
         if fault:
             logger.warning("the label of study %s is not used: %s", shortened(name), fault)
-        found.append((age, Study(name, str(store.get_image_uri(name)), label, values, fault)))
-    return [study for _, study in sorted(found, key=lambda entry: entry[0], reverse=True)]
+        found.append(Study(name, str(store.get_image_uri(name)), label, values, fault))
+    return found
 
 
 def label_values(info: Any) -> tuple[dict[str, int], str]:
@@ -164,6 +161,21 @@ def shortened(value: Any, length: int = 40) -> str:
     """Return a client's value for a message, on one line and not longer than need be."""
     text = " ".join(str(value).split())
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def _labels(store: Any) -> list[tuple[str, str]]:
+    """List the studies that have a label and its path, the newest first."""
+    # On a DICOM archive the datastore's own methods look for labels by other names; its local copy knows them all.
+    local = _local(store)
+    found = []
+    names = set(study_names(store))
+    for name in filter(names.__contains__, local.get_labeled_images(store)):
+        label = str(local.get_label_uri(store, name, "final"))
+        try:
+            found.append((os.stat(label).st_mtime_ns, name, label))
+        except OSError:  # just deleted, which the server notices some seconds later
+            continue
+    return [(name, label) for _, name, label in sorted(found, key=lambda entry: entry[0], reverse=True)]
 
 
 def _local(store: Any) -> Any:

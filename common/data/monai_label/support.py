@@ -14,10 +14,14 @@ from monai.transforms import MapTransform
 from ...errors import InputError
 from ..reading import holds_its_voxels, read_label, scan_shape
 from .organs import Answer, drawn_organs, fitting, named_alike, numbered, own_organs
-from .requests import checked_request, listed, organ_name, organ_value, support_names
+from .requests import checked_request, listed, organ_name, organ_value, query_range, support_names, wants_confidence
 from .server import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
 
 logger = logging.getLogger(__name__)
+
+# What later transforms need of a request, by these keys.
+SLICES = "request_slices"  # for ``QueryExtentd``
+CONFIDENCE = "request_confidence"  # for ``ConfidenceAnswerd``
 
 
 class StudySupportd(MapTransform):
@@ -26,8 +30,9 @@ class StudySupportd(MapTransform):
     A request may hold ``support`` (ids of annotated studies, a list or separated by commas; several are several shots),
     ``label_name`` or ``label_value`` (the organ) and a file ``label`` (a mask drawn on the study ``support``, or on the
     query itself). Without any of them the newest submitted label is the support. Without an organ all that it holds are
-    segmented. The query is a study of the server, a file sent with the request, or the image of a session; nothing else
-    is read.
+    segmented. ``query_slices`` are the first and last slice on which they lie, protocol EP1; ``confidence`` asks for
+    the confidence in place of the label map. The query is a study of the server, a file sent with the request, or the
+    image of a session; nothing else is read.
 
     Writes ``support_files`` for ``LoadSupportd`` and ``result``, which MONAI Label returns to the client.
 
@@ -53,6 +58,7 @@ class StudySupportd(MapTransform):
         d = checked_request(data)
         name, value = organ_name(data), organ_value(data)
         own = own_organs(self.bundle_root)
+        d[SLICES], d[CONFIDENCE] = query_range(data), wants_confidence(data)
         asked = support_names(data.get("support"), study_names(store))
         for key in self.key_iterator(d):
             query = _query(store, d[key])
@@ -70,6 +76,21 @@ class StudySupportd(MapTransform):
                 "values": [{number: organs[organ] for organ, number in drawn.items()} for drawn in found],
             }
             d["result"] = Answer(organs, [study.name for study in chosen], own)
+        return d
+
+
+class ConfidenceAnswerd(MapTransform):
+    """Answer with the confidence in place of the label map where a MONAI Label request asks for it.
+
+    Args:
+        keys: key of the label map; ``confidence`` is the largest foreground probability on the same grid.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data, the label map replaced where asked for."""
+        d = dict(data)
+        if d.get(CONFIDENCE):
+            d.update(dict.fromkeys(self.key_iterator(d), d["confidence"]))
         return d
 
 
