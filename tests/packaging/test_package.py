@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import json
+import re
 import shutil
 import threading
 import zipfile
@@ -25,6 +26,9 @@ from tests.e2e.packaged import BUNDLES, TRAINED_WITH, copy_with_tiny_overlay
 from tests.e2e.packaged import package as run_package
 from tests.e2e.tiny import SMALL, SMALL_3D
 from tests.test_project import NOT_FOR_INFERENCE, refuse_imports
+
+# Files that a README names and that a training writes, or people have.
+WRITTEN_OR_GIVEN = {"model_previous.pt", "model_best.pt", "resnext-101-kinetics.pth", "dataset.json"}
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -72,6 +76,20 @@ def test_nothing_names_the_repository(folder, bundle):
     for path in [*folder.glob("configs/*.yaml"), *folder.glob("scripts/*.py"), folder / "docs/README.md"]:
         text = path.read_text()
         assert f"bundles/{bundle}" not in text and "_target_: common." not in text and "from common" not in text, path
+
+
+def test_the_readme_has_the_zoos_sections_and_names_what_is_there(folder, bundle):
+    text = (folder / "docs/README.md").read_text()
+    assert re.findall(r"^##+ \*\*(.+)\*\*$", re.sub(r"^####.*\n", "", text, flags=re.MULTILINE), re.MULTILINE) == [
+        *("Authors", "Tags", "Model Description", "Data", "Performance", "Additional Usage Steps"),
+        *("System Configuration", "Limitations", "References"),
+    ]
+    parameters = float(re.search(r"has ([\d.]+) million parameters", text)[1])
+    assert parameters == pytest.approx((folder / "models/model.pt").stat().st_size / 4e6, rel=0.2, abs=0.01)
+    named = set(re.findall(r"(?:configs/|scripts/)?[\w-]+\.(?:yaml|py|md|txt|json|pth?)\b", text)) - WRITTEN_OR_GIVEN
+    there = [str(path) for path in folder.rglob("*")]
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in there)} == set()
+    assert "fewshot" not in text.replace("The fewshot-bundles authors", "")
 
 
 def test_the_overlays_are_written_into_the_training_and_come_with_the_weights(folder, bundle):

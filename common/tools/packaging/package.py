@@ -27,6 +27,7 @@ from ...files.record import attach_record, make_record, read_usable_record
 from ...files.writing import check_archive, whole_file, whole_folder, write_bytes, write_state, write_text
 from .naming import name_organs
 from .overlays import merge_overlay
+from .readme import arrange_readme
 from .vendor import copy_bundle, vendored
 
 LARGEST_FILE = 25 * 10**6  # bytes; the model zoo takes no larger file
@@ -95,6 +96,7 @@ def package(
         _store_weights(
             bundle, draft / "configs" / "train.yaml", checkpoint or Path(bundle_weights(bundle)), weights, named
         )
+        arrange_readme(draft)
         if weights_url is not None:
             _refer_to_weights(draft, weights_url, output / f"{name}_v{version}_model.pt")
         _check(draft, None if any_size else LARGEST_FILE)
