@@ -88,3 +88,22 @@ def test_batch_inference_and_training_take_what_was_not_opened_yet(server, studi
     assert dice(np.asarray(nib.load(found.label).dataobj) > 0, third_label, 1) > 0.5
     assert server.train(BUNDLE, max_epochs=1, device="cpu").status == 200, server.tail(20)
     assert len(list((server.bundle(BUNDLE) / "cache").glob("*.pt"))) == 3
+
+
+def test_a_segmentation_that_another_program_stored_is_a_support(server, orthanc, studies, run_python, tmp_path):
+    """OHIF exports what was drawn to the archive: here two slices of one organ, the others left out."""
+    (first, _), (second, second_label), (third, third_label) = studies
+    drawn = nib.load(third_label)
+    part = np.where(np.asarray(drawn.dataobj) == 1, 2, 0).astype(np.int16)
+    part[..., [0, 1, 4, 5]] = 0
+    save(tmp_path / "part.nii.gz", part, drawn.affine)
+    series = third_label.parent / "case_3"
+    made = tmp_path / "part.dcm"
+    arguments = ("--label", tmp_path / "part.nii.gz", "--output", made, "--names", "2=right lobe")
+    run_python("-m", "common.tools.cli", "dicom-seg", "--series", series, *arguments)
+    orthanc.upload([made])
+    answer = server.infer(BUNDLE, second, {"support": third})
+    assert answer.status == 200, (answer.json, server.tail(20))
+    assert (answer.json["organs"], answer.json["support"]) == ({"right lobe": 1}, [third])
+    assert dice(np.asarray(nib.load(answer.label).dataobj) == 1, second_label, 1) > 0.5
+    assert third in server.info()["models"][BUNDLE]["config"]["support"]

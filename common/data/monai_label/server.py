@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .archive import segments, stored_segmentation
+
 logger = logging.getLogger(__name__)
 
 LARGEST_VALUE = 2**31 - 1
@@ -69,6 +71,8 @@ def labelled_studies(store: Any) -> list[Study]:
     found = []
     for name, label in _labels(store):
         info = store.get_label_info(name, "final")
+        if segmentation := stored_segmentation(label, info):
+            label, info = segmentation, segments(segmentation)
         values, fault = label_values(info.get("label_info") if isinstance(info, dict) else info)
         if fault:
             logger.warning("the label of study %s is not used: %s", shortened(name), fault)

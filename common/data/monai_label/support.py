@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 
 from ...errors import InputError
 from ..reading import holds_its_voxels, read_label, scan_shape
+from .archive import fetch_labels, whole_label_map
 from .organs import Answer, drawn_organs, fitting, named_alike, numbered, own_organs
 from .requests import checked_request, listed, organ_name, organ_value, query_range, support_names, wants_confidence
 from .server import Study, datastore, is_session, is_upload, labelled_studies, query_study, shortened, study_names
@@ -66,7 +67,7 @@ class StudySupportd(MapTransform):
             if data.get("label") is not None:
                 chosen = [_with_mask(store, asked, query, data["label"])]
             else:
-                chosen = _named(store, asked) if asked else [_newest(store, name)]
+                chosen = _chosen(store, asked, name)
             found = [drawn_organs(study, name, value, own) for study in chosen]
             found = named_alike(found, one=bool(name or value))
             organs = numbered(found, own)
@@ -124,6 +125,16 @@ def _check_upload(key: str, path: str) -> None:
         raise InputError(f"{key}: the file that was sent holds no voxels but another file's name; send one file")
 
 
+def _chosen(store: Any, asked: list[str], name: str) -> list[Study]:
+    """Find the support among the labels that the server has, and else among those that its archive holds by now."""
+    try:
+        return _named(store, asked) if asked else [_newest(store, name)]
+    except InputError:
+        if not fetch_labels(store):
+            raise
+    return _named(store, asked) if asked else [_newest(store, name)]
+
+
 def _named(store: Any, asked: list[str]) -> list[Study]:
     labelled = {study.name: study for study in labelled_studies(store)}
     missing = [name for name in asked if name not in labelled]
@@ -157,6 +168,8 @@ def _readable(study: Study) -> Study:
     """Return a study with the values in its label map, which may be anything: the server stores what it is sent."""
     if study.fault:
         raise InputError(f"the label of study {shortened(study.name)} cannot be used: {study.fault}")
+    if study.label.endswith(".dcm"):
+        study = replace(study, label=whole_label_map(study.label, study.image))
     label, scan = read_label(study.label), scan_shape(study.image)
     if scan is not None and sorted(label.shape[1:]) != sorted(scan):
         grid = tuple(label.shape[1:])
