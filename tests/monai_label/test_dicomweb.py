@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from common.data.reading import read_label
 from tests.e2e.tiny import save, scan
 from tests.monai_label.orthanc import write_series
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.monai_label
 BUNDLE = "adnet"
 AFFINE = np.diag([-2.0, -2.0, 6.0, 1.0])  # axes as DICOM has them
 LABELS = [{"name": "liver", "idx": 1}, {"name": "spleen", "idx": 4}]
+# What OHIF's plugin adds to a request.
+OHIF = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False, "restore_label_idx": False}
 # MR is not what MONAI Label looks for by default, and without the second it misses labels submitted in the last hours.
 SETTINGS = {"MONAI_LABEL_DICOMWEB_SEARCH_FILTER": '{"Modality": "MR"}', "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "0"}
 
@@ -102,8 +105,8 @@ def test_a_segmentation_that_another_program_stored_is_a_support(server, orthanc
     arguments = ("--label", tmp_path / "part.nii.gz", "--output", made, "--names", "2=right lobe")
     run_python("-m", "common.tools.cli", "dicom-seg", "--series", series, *arguments)
     orthanc.upload([made])
-    answer = server.infer(BUNDLE, second, {"support": third})
+    answer = server.infer(BUNDLE, second, {"support": third, **OHIF})
     assert answer.status == 200, (answer.json, server.tail(20))
     assert (answer.json["organs"], answer.json["support"]) == ({"right lobe": 1}, [third])
-    assert dice(np.asarray(nib.load(answer.label).dataobj) == 1, second_label, 1) > 0.5
+    assert dice(read_label(answer.label)[0].numpy() == 1, second_label, 1) > 0.5
     assert third in server.info()["models"][BUNDLE]["config"]["support"]
