@@ -133,7 +133,7 @@ class FewShotInferer(Inferer):
         if pairs:
             query_slices = torch.cat([rows[:, 0] for rows in pairs]).unique()
             support_slices = torch.cat([rows[:, 2:].flatten() for rows in pairs]).unique()
-            query_features = self.encode(segmenter, _slices(query)[query_slices])
+            query_features = self.encode.query(segmenter, _slices(query)[query_slices])
             images = torch.cat([_slices(volume) for volume in support.images])
             support_features = self.encode.support(segmenter, images[support_slices])
             labels = torch.cat([_slices(volume) for volume in support.labels])

@@ -142,7 +142,7 @@ class FewShotVolumeInferer(Inferer):
 
         def score(windows: Tensor) -> Tensor:
             foreground = windows.new_zeros((len(windows), len(support.organs), *windows.shape[2:]))
-            query_features = self.encode(segmenter, windows)
+            query_features = self.encode.query(segmenter, windows)
             related = _relate(segmenter, query_features, support_features, list(organs))
             for chosen, related_query, shot_features in related:
                 # One organ at a time: the similarities of one fill memory enough.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,20 @@ from .layout import is_convolution, prefer_channels_last
 from .precision import check_precision, computes_in_bfloat16
 
 logger = logging.getLogger(__name__)
+
+
+class _Encoded(NamedTuple):
+    """Images, their features, and the encoder and weights that made them."""
+
+    encoder: nn.Module
+    weights: Tensor
+    images: Tensor
+    features: Tensor
+
+    @property
+    def bytes(self) -> int:
+        """Memory that images and features take."""
+        return sum(part.numel() * part.element_size() for part in (self.images, self.features))
 
 
 class Encoding:
@@ -30,6 +44,10 @@ class Encoding:
         batch_size: images per encoder call, halved while they do not fit a GPU's memory; None: 4 on a CPU, whose cache
             holds no more, and 64 on a GPU.
 
+    Attributes:
+        keep: bytes of query images and their features that are kept for the next support; 0: none.
+        tell: called after each encoder call with the number of images that are encoded and that of all.
+
     Raises:
         InputError: unknown ``precision``.
     """
@@ -37,23 +55,39 @@ class Encoding:
     def __init__(self, precision: str = "float32", batch_size: int | None = None) -> None:
         self.precision = check_precision(precision)
         self.batch_size = batch_size
+        self.keep = 0
+        self.tell: Callable[[int, int], object] = _say_nothing
         self._folded: tuple[object, Callable[[Tensor], Tensor]] | None = None
-        self._support: tuple[nn.Module, Tensor, Tensor, Tensor] | None = None
+        self._support: list[_Encoded] = []
+        self._queries: list[_Encoded] = []
 
     def support(self, segmenter: FewShotSegmenter, images: Tensor) -> Tensor:
-        """Encode as ``__call__``; the features of the last support are kept for the next query.
+        """Encode as ``__call__``; the features of the last support are kept for the next query."""
+        encoded = self._find(segmenter, images, self._support)
+        self._support = [encoded]
+        return encoded.features
+
+    def query(self, segmenter: FewShotSegmenter, images: Tensor) -> Tensor:
+        """Encode as ``__call__``; the features are kept for the next support as far as ``keep`` allows."""
+        if not self.keep:
+            return self(segmenter, images)
+        encoded = self._find(segmenter, images, self._queries)
+        self._queries = [encoded, *(other for other in self._queries if other is not encoded)]
+        while len(self._queries) > 1 and sum(part.bytes for part in self._queries) > self.keep:
+            self._queries.pop()
+        return encoded.features
+
+    def _find(self, segmenter: FewShotSegmenter, images: Tensor, kept: list[_Encoded]) -> _Encoded:
+        """Give what is kept of the same images, or encode them.
 
         Images and weights are compared by value: a loader copies the first, a CUDA graph changes the second unseen.
         """
         state = segmenter.encoder.state_dict().values()
         weights = torch.stack([images.new_zeros((), dtype=torch.float64), *(weight.double().sum() for weight in state)])
-        if self._support is not None:
-            encoder, *kept, features = self._support
-            if encoder is segmenter.encoder and all(map(_same, kept, (weights, images))):
-                return features
-        features = self(segmenter, images)
-        self._support = (segmenter.encoder, weights, images, features)
-        return features
+        for one in kept:
+            if one.encoder is segmenter.encoder and _same(one.weights, weights) and _same(one.images, images):
+                return one
+        return _Encoded(segmenter.encoder, weights, images, self(segmenter, images))
 
     def __call__(self, segmenter: FewShotSegmenter, images: Tensor) -> Tensor:
         """Map images ``(N, 1, *S)`` to features ``(N, F, *s)``, float32."""
@@ -65,6 +99,7 @@ class Encoding:
             try:
                 features.append(encode(images[done : done + size]))
                 done += size
+                self.tell(min(done, len(images)), len(images))
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
@@ -77,6 +112,10 @@ class Encoding:
         if self._folded is None or self._folded[0] != state:
             self._folded = (state, _bfloat16_encoder(encoder))
         return self._folded[1]
+
+
+def _say_nothing(done: int, number: int) -> None:
+    """What ``tell`` does where nobody looks."""
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

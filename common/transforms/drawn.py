@@ -45,9 +45,14 @@ def drawn_across(label: MetaTensor) -> list[str]:
     Args:
         label: ``(1, X, Y, Z)``, label values, slice axis last.
     """
-    values, numbers = np.unique(label.as_tensor()[0].round().int().numpy(force=True), return_inverse=True)
+    drawn = label.as_tensor()[0].round().int().numpy(force=True)
+    for place in find_objects(
+        (drawn != 0).astype(np.int8)
+    ):  # one, or none where nothing is drawn; a few slices of many, mostly
+        drawn = drawn[place]
+    values, numbers = np.unique(drawn, return_inverse=True)
     lines = []
-    for value, box in zip(values.tolist(), find_objects(numbers.reshape(label.shape[1:]) + 1), strict=True):
+    for value, box in zip(values.tolist(), find_objects(numbers.reshape(drawn.shape) + 1), strict=True):
         x, y, z = (places.stop - places.start for places in box)
         if value and z > 2 and max(x, y) > 2 and min(x, y) == 1:
             lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 
 from ..data.queries import support_files
@@ -30,8 +32,8 @@ class LoadSupportd(MapTransform):
 
     Writes into the query's meta: ``support_image`` and ``support_label``, lists of K volumes ``(1, X, Y, Z)`` whose
     depths may differ, and ``support_organs``, the label values ``(N,)`` to be segmented. Where the data hold
-    ``support_files`` (``StudySupportd``: files, and for each the organs' values in it and in the answer), these are the
-    support.
+    ``support_files``, these are the support: files, or volumes ``(1, X, Y, Z)`` that a person draws on; and from
+    ``StudySupportd`` for each the organs' values in it and in the answer.
 
     Args:
         keys: key of the query image.
@@ -65,7 +67,8 @@ class LoadSupportd(MapTransform):
         self.organs = organs
         self.dataset_dir = dataset_dir
         self.slices = slices
-        self._loaded: tuple[Any, list[dict[str, Any]], dict[str, Any]] | None = None
+        self._prepared: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._support: tuple[Any, dict[str, Any]] | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Attach the support.
@@ -85,25 +88,30 @@ class LoadSupportd(MapTransform):
         return d
 
     def _load(
-        self, images: list[str], label_maps: list[str], values: list[dict[int, int]] | None
+        self, images: list[Any], label_maps: list[Any], values: list[dict[int, int]] | None
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Prepare the support, or give that of the call before where its files have not changed since."""
+        """Prepare the support, or give what was prepared for the call before and has not changed since."""
         if not images or len(images) != len(label_maps):
             raise InputError(
                 f"{len(images)} support scans and {len(label_maps)} support label maps given; "
                 "name at least one scan and one label map for each: --support_image SCAN --support_label MAP"
             )
-        for image, label_map in zip(images, label_maps, strict=True):
-            if os.path.exists(image) and os.path.exists(label_map) and os.path.samefile(image, label_map):
+        pairs = list(zip(images, label_maps, strict=True))
+        for image, label_map in pairs:
+            files = not isinstance(image, MetaTensor) and os.path.exists(image) and os.path.exists(label_map)
+            if files and os.path.samefile(image, label_map):
                 raise InputError(f"{label_map}: given as support scan and as its label map; give the map drawn on it")
-        paths = [Path(path) for path in (*images, *label_maps)]
-        content = (paths, values, [hash_files(path) for path in paths if path.exists()])
-        if self._loaded is None or self._loaded[0] != content:
-            loaded = [self._prepare({"image": i, "label": m}) for i, m in zip(images, label_maps, strict=True)]
-            self._loaded = (content, loaded, self._support(loaded, values))
-        return self._loaded[1:]
+        content = [(_content(image), _content(label_map)) for image, label_map in pairs]
+        self._prepared = {
+            key: self._prepared.get(key) or self._prepare({"image": image, "label": label_map})
+            for key, (image, label_map) in zip(content, pairs, strict=True)
+        }
+        loaded = [self._prepared[key] for key in content]
+        if self._support is None or self._support[0] != (content, values):
+            self._support = ((content, values), self._join(loaded, values))
+        return loaded, self._support[1]
 
-    def _support(self, loaded: list[dict[str, Any]], values: list[dict[int, int]] | None) -> dict[str, Any]:
+    def _join(self, loaded: list[dict[str, Any]], values: list[dict[int, int]] | None) -> dict[str, Any]:
         scans = [item["image"].as_tensor() for item in loaded]
         labels = [item["label"].as_tensor().round().int() for item in loaded]
         lost = [list(item["label"].meta.get(LOST, ())) for item in loaded]
@@ -116,7 +124,7 @@ class LoadSupportd(MapTransform):
             scans, labels = ([v[..., d] for v, d in zip(vs, drawn, strict=True)] for vs in (scans, labels))
         return {"support_image": scans, "support_label": labels, "support_organs": organs}
 
-    def _prepare(self, item: dict[str, str]) -> dict[str, Any]:
+    def _prepare(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             return self.transforms(item)
         except RuntimeError as error:  # MONAI wraps what a transform raises
@@ -150,3 +158,11 @@ def _renumbered(label: torch.Tensor, numbers: Mapping[int, int]) -> torch.Tensor
     for value, number in numbers.items():
         renumbered[label == value] = number
     return renumbered
+
+
+def _content(source: Any) -> tuple[Any, ...]:
+    """What tells a file, or a volume in memory, from what it was before."""
+    if isinstance(source, MetaTensor):
+        return file_name(source), hashlib.sha256(source.numpy().tobytes()).digest(), str(source.affine.tolist())
+    path = Path(source)
+    return path, hash_files(path) if path.exists() else None

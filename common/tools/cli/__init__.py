@@ -15,13 +15,18 @@ import typer
 from typer.core import TyperGroup
 
 from ...errors import DEBUG, guard
-from . import doctor, experiments, files, methods, training
+from . import doctor, experiments, files, methods, training, viewing
 from .quiet import keep_quiet
 
 _GENERAL = ("--debug", "--verbose", "--quiet")
 _supervoxels = typer.Typer(no_args_is_help=True, help="Supervoxels, the pseudo-labels of training.")
 _GROUPS: dict[str, dict[str, Any]] = {
-    "Segment": {"segment": methods.segment, "freeze": files.freeze_organ, "dicom-seg": files.dicom_seg},
+    "Segment": {
+        "segment": methods.segment,
+        "open": viewing.open_scans,
+        "freeze": files.freeze_organ,
+        "dicom-seg": files.dicom_seg,
+    },
     "Train": {
         "train": training.train,
         "doctor": doctor.doctor,

@@ -30,6 +30,7 @@ from ...files.hashing import hash_files
 from ...files.literals import literal
 from ...files.writing import write_json
 from ...handlers.resuming import FINAL, checkpoints_in
+from ...results.curves import LossCurve
 from ...stopping import run_process
 from .provenance import KINDS, differing, provenance
 from .runs import CHALLENGES, STATISTICS_FILE, Experiment, Run, needs_statistics, run_settings
@@ -213,14 +214,6 @@ def _call(
 
 def _training(work: Path, points: int = 200) -> dict[str, Any]:
     """Read the loss from TensorBoard's files, thinned, and the learned threshold where the network has one."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(work / "eval"), size_guidance={"scalars": points})
-    events.Reload()
-    loss = events.Scalars("loss") if "loss" in events.Tags()["scalars"] else []
+    steps, losses = LossCurve(work / "eval", points).read()
     threshold = read_weights(work / "models" / FINAL).get("threshold")
-    return {
-        "iteration": [event.step for event in loss],
-        "loss": [round(event.value, 5) for event in loss],
-        "threshold": None if threshold is None else round(float(threshold), 5),
-    }
+    return {"iteration": steps, "loss": losses, "threshold": None if threshold is None else round(float(threshold), 5)}
