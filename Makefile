@@ -5,7 +5,7 @@ METHOD ?= adnet
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo demo-train weights test test-slow test-demo test-monai-label bench lint clean
+.PHONY: help demo demo-train weights test test-slow test-demo test-monai-label test-napari bench lint clean
 .NOTPARALLEL:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow  slow tests, and those on real scans when FEWSHOT_DATA names their folder"
 	@echo "make test-demo  every bundle's demo to its end, half an hour"
 	@echo "make test-monai-label  packaged bundles in a real MONAI Label server, in an environment of its own"
+	@echo "make test-napari  the napari plugin in real windows, under xvfb-run where there is no screen"
 	@echo "make bench      measure times and memory, an hour without a GPU, and write docs/benchmarks.md"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove .venv and everything that tools leave behind"
@@ -31,11 +32,11 @@ weights: .venv/.runtime
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 10 \
-		-m "not slow and not demo and not gpu and not real_data and not monai_label"
+		-m "not slow and not demo and not gpu and not real_data and not monai_label and not napari"
 
 test-slow: .venv/.development
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --durations 10 \
-		-m "(slow or real_data) and not gpu and not monai_label"
+		-m "(slow or real_data) and not gpu and not monai_label and not napari"
 
 test-demo: .venv/.development
 	$(BIN)/python -m pytest --durations 5 -m demo
@@ -43,6 +44,9 @@ test-demo: .venv/.development
 test-monai-label: .venv/.development
 	-tests/monai_label/environment.sh
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --durations 10 -m monai_label
+
+test-napari: .venv/.development
+	$(if $(DISPLAY),,$(if $(shell command -v xvfb-run),xvfb-run -a)) $(BIN)/python -m pytest --durations 10 -m napari
 
 bench: .venv/.development
 	$(BIN)/python -m tests.benchmarks

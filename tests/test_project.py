@@ -134,12 +134,12 @@ def test_version_is_the_same_everywhere() -> None:
 def test_constraints_pin_every_dependency_and_name_no_host() -> None:
     project = (REPOSITORY / "pyproject.toml").read_text()
     lists = re.findall(
-        r"^(?:dependencies|dicom|export|ray|report|dev) = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL
+        r"^(?:dependencies|dicom|export|napari|ray|report|dev) = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL
     )
     wanted = {name.lower() for text in lists for name in re.findall(r'^ *"([\w-]+)', text, re.MULTILINE)}
     lines = [line for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pinned = {match[1] for line in lines if (match := re.fullmatch(r"([\w-]+)==[\w.]+(; python_version .+)?", line))}
-    assert len(lists) == 5 and all("==" in line and "/" not in line for line in lines)
+    assert len(lists) == 6 and all("==" in line and "/" not in line for line in lines)
     assert wanted - pinned == {"fewshot-bundles"}
     assert "torchvision" not in wanted | pinned
 

@@ -30,6 +30,7 @@ PARTS = {
     "scaling": ["scaling"],
     "supervoxels": ["supervoxels"],
     "startup": ["startup"],
+    "viewer": ["viewer"],
 }
 
 

@@ -65,6 +65,7 @@ def _sections(results: dict[str, Any]) -> Iterable[str]:
         ("scaling", "Cost against work", _scaling),
         ("supervoxels", "Supervoxels", _supervoxels),
         ("startup", "Starting", _startup),
+        ("viewer", "Answers in napari", _viewer),
     ):
         if name in results:
             yield f"### {title}\n"
@@ -189,6 +190,19 @@ def _startup(found: dict[str, Any]) -> str:
     return (
         f"{_table(['', 'seconds'], rows)}\n`import common` takes {common:.2f} of `import monai`, `fewshot --help` "
         f"{fewshot:.2f} of `import torch`.\n"
+    )
+
+
+def _viewer(found: dict[str, Any]) -> str:
+    names = {
+        "first": "first answer, nothing kept",
+        "stroke": "after a stroke on the support",
+        "organ": "another organ, drawn on another slice",
+    }
+    rows = [[names[name], _seconds(times)] for name, times in found["seconds"].items()]
+    return (
+        f"ADNet with the weights that come with it, support and scan of {_size(found['size'])}: preparing, encoding, "
+        f"comparing and bringing back to the scan's grid.\n\n{_table(['', 'seconds'], rows)}"
     )
 
 

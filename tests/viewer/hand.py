@@ -57,11 +57,15 @@ class Hand:
         """Draw a line through voxels of one slice with napari's brush."""
         world = [layer.data_to_world(voxel) for voxel in voxels]
         self.viewer.dims.set_point(2, world[0][2])
-        self.settle()
         canvas = self.viewer.window._qt_viewer.canvas
-        view = canvas.view
-        transform = view.transform * view.scene.transform
-        places = [QPoint(*(round(float(part)) for part in transform.map([x, y])[:2])) for x, y, _ in world]
+
+        def seen() -> list[QPoint]:
+            transform = canvas.view.transform * canvas.view.scene.transform
+            return [QPoint(*(round(float(part)) for part in transform.map([x, y])[:2])) for x, y, _ in world]
+
+        places: list[QPoint] = []
+        while places != (places := seen()):  # a window that has just opened still finds its size
+            self.settle(0.5)
         native, left = canvas.native, Qt.MouseButton.LeftButton
         QTest.mousePress(native, left, Qt.KeyboardModifier.NoModifier, places[0])
         for place in places:

@@ -60,7 +60,7 @@ def test_a_stroke_on_the_drawn_slice_encodes_nothing_anew(bundle, bundle_root, f
     forward = session.network.encode
     session.network.encode = lambda images: encoded.append(len(images)) or forward(images)
     session.inferer.encode._in_bfloat16 = lambda encoder: session.network.encode
-    support.label[:, 40:44, 30:34, 2] = 1
+    support.label[:, 40:44, 30:34, 2] = 0  # of the liver
     second = session.segment(query, [support])
     assert encoded == [] and not torch.equal(first.confidence, second.confidence)
     anew = Session(bundle_root(bundle)).segment(query, [support])
