@@ -1,4 +1,4 @@
-"""Seconds until the napari plugin has an answer, all but the drawing of layers; ``python -m tests.benchmarks.viewer``."""
+"""Seconds until the napari plugin has an answer, without drawing it; ``python -m tests.benchmarks.viewer``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ def _scan(seed: int) -> Scan:
 
 
 def _meta(name: str) -> dict[str, Any]:
-    return {"filename_or_obj": name, "original_affine": AFFINE.copy(), "spatial_shape": np.asarray(SIZE), "space": "RAS"}
+    return {
+        "filename_or_obj": name,
+        "original_affine": AFFINE.copy(),
+        "spatial_shape": np.asarray(SIZE),
+        "space": "RAS",
+    }
 
 
 def _drawn(scan: Scan, values: np.ndarray) -> Drawn:

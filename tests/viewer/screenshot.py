@@ -29,7 +29,7 @@ def take(path: Path) -> None:
     label = viewer.layers["phantom_02 answer"]
     middle = label.data_to_world([size / 2 for size in label.data.shape])
     viewer.dims.set_point(2, middle[2])
-    viewer.camera.zoom *= 1.3
+    viewer.reset_view()
     hand.settle(6)  # napari's messages fade
     viewer.screenshot(str(path), canvas_only=False, flash=False)
     viewer.close()

@@ -16,7 +16,7 @@ from ...errors import InputError
 from .layers import confidence_layer, drawing_layer, drawn_on, scan_of
 from .model_panel import ModelPanel
 from .saving import save_label
-from .session import Answer
+from .session import Answer, warnings_of_common
 from .support_panel import SupportPanel, row
 from .work import Segmentation
 
@@ -147,7 +147,10 @@ class AnswerPanel:
         assert scan is not None
         shown = next((one for _, one in self.drawn.scans() if scan_of(one) is scan), None)
         values = np.asarray(label.data) if shown is None else drawn_on(shown, label)
-        written = save_label(scan, scan.label_map(values, label.name), path, self.drawn.names, self.model.bundle)
+        with warnings_of_common() as warnings:
+            written = save_label(scan, scan.label_map(values, label.name), path, self.drawn.names, self.model.bundle)
+        for line in warnings:
+            show_warning(line)
         show_info(f"written: {written}")
 
     def _chosen(self) -> list[Any]:

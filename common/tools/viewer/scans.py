@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from nibabel.orientations import aff2axcodes, io_orientation
+from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from ...data.companions import organ_names
+from ...data.fingerprint import HOUNSFIELD
 from ...data.reading import file_name, read_label, read_scan, stem
+from ...transforms.preprocessing import SOFT_TISSUE
 
 OBLIQUE = 0.1  # degrees; a smaller tilt comes from rounding in headers
 
@@ -102,12 +104,9 @@ def tilt(affine: NDArray[np.float64]) -> float:
 
 
 def contrast_limits(voxels: NDArray) -> tuple[float, float]:
-    """Intensities that are black and white, from the 1st to the 99.5th percentile of some voxels."""
+    """Intensities that are black and white: soft tissue of CT in HU, else the 1st to the 99.5th percentile of some."""
     some = voxels[:: max(1, voxels.shape[0] // 64), :: max(1, voxels.shape[1] // 64)]
     low, high = np.percentile(some, (1, 99.5))
+    if low < HOUNSFIELD:
+        return SOFT_TISSUE
     return (float(low), float(high)) if high > low else (float(voxels.min()), float(voxels.max()))
-
-
-def axes_in_words(affine: NDArray[np.float64]) -> str:
-    """Letters to which a scan's stored axes run, for instance LAS."""
-    return "".join(aff2axcodes(affine))

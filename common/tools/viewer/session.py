@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,12 +143,6 @@ def warnings_of_common() -> Iterator[list[str]]:
         yield lines
     finally:
         ours.removeHandler(handler)
-
-
-def organs_of(supports: Sequence[Drawn], names: Mapping[int, str]) -> dict[int, str]:
-    """Name the organs that are drawn in any support, by label value in ascending order."""
-    values = sorted({int(value) for one in supports for value in one.label.unique()} - {0})
-    return {value: names.get(value, f"organ {value}") for value in values}
 
 
 def _forget_scripts(folder: Path) -> None:

@@ -256,7 +256,8 @@ def show_axial(viewer: Viewer) -> None:
     """Show axial slices as radiologists do: front up, the patient's right on the left."""
     viewer.dims.axis_labels = ("R", "A", "S")
     viewer.dims.order = (2, 1, 0)
-    viewer.camera.orientation2d = ("up", "left")
+    scene: Any = getattr(viewer, "scene", viewer)  # napari before 0.9 has the camera in the viewer
+    scene.camera.orientation2d = ("up", "left")
     viewer.scale_bar.visible = True
     viewer.reset_view()
 
