@@ -38,7 +38,8 @@ def window(napari_settings, monkeypatch):
     yield get
     for hand in opened:
         hand.widget.answers.stop()
-        hand.wait(lambda hand=hand: not hand.widget.answers.busy)
+        hand.widget.model.end()
+        hand.wait(lambda hand=hand: not hand.widget.answers.busy and hand.widget.model.train.enabled)
         hand.viewer.close()
 
 

@@ -65,11 +65,11 @@ def test_a_training_on_the_open_scans_gives_weights(window, messages, tmp_path):
     hand = window(*(save(tmp_path / f"{number}.nii.gz", scan(number)[0]) for number in (1, 2)))
     model = hand.widget.model
     model.folder.value = str(tmp_path / "runs")
-    settings = {**SMALL_TRAINING["adnet"], "max_epochs": 1, "episodes_per_epoch": 60}
+    settings = {**SMALL_TRAINING["adnet"], "max_epochs": 1, "episodes_per_epoch": 60, "batch_size": 1}
     model.settings = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     model.settings += ["--config", "cpu"]
     hand.press(model.train)
     assert not model.train.enabled
-    hand.wait(lambda: model.train.enabled)
+    hand.wait(lambda: model.train.enabled, seconds=400)
     assert model.weights.value.endswith("model.pt"), (model.said.value, messages())
     assert Path(model.weights.value).is_file() and model.figure.axes[0].lines
