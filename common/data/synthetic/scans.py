@@ -12,6 +12,8 @@ from . import abdomen, heart, limbs, shapes
 from .acquisition import acquire, acquire_ct
 from .canvas import Canvas, Volume
 
+PHANTOM = "phantom"  # the family of the built-in phantom's subjects, finer than the others
+_PHANTOM_SHARE = 0.5
 _PIXELS = 144
 _FIELD = 336.0  # mm, before a scan's own zoom
 
@@ -99,12 +101,16 @@ def draw_scan(seed: int, number: int, family: str | None = None) -> SyntheticSca
     Args:
         seed: of all scans.
         number: of the scan.
-        family: one of ``FAMILIES``; None: drawn by their shares.
+        family: ``PHANTOM``, which half of all are, or one of ``FAMILIES``; None: drawn by their shares.
 
     Returns:
-        144 x 144 pixels of 1.5 to 3 mm, in 12 to 24 slices that are 5 to 12 mm apart; it does not depend on others.
+        A subject as ``draw_subject`` draws it, or 144 x 144 pixels of 1.5 to 3 mm, in 12 to 24 slices that are 5 to
+        12 mm apart; it does not depend on others.
     """
     generator = np.random.default_rng([seed, number])
+    if (family is None and generator.random() < _PHANTOM_SHARE) or family == PHANTOM:
+        subject = abdomen.draw_subject(generator)
+        return SyntheticScan(PHANTOM, subject.image.astype(np.float32), subject.label, subject.affine)
     names = list(FAMILIES)
     shares = np.array([kind.share for kind in FAMILIES.values()])
     drawn = names[int(generator.choice(len(names), p=shares / shares.sum()))]

@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 
 from ..looks import known_looks
-from .scans import FAMILIES, SyntheticScan, draw_scan
+from .scans import FAMILIES, PHANTOM, SyntheticScan, draw_scan
 
 Items = list[dict[str, Any]]
 
@@ -31,7 +31,7 @@ class SyntheticScans:
         volumes: scans of a chapter.
         episodes: that are drawn from a chapter.
         sizes: smallest and largest factor of the transform's ``min_size`` of supervoxels; each scan has its own, evenly
-            in the logarithm.
+            in the logarithm; the largest for the phantom's subjects.
         looks: scans of each family that ``fingerprint`` describes; 0: none.
     """
 
@@ -76,7 +76,7 @@ class SyntheticScans:
         """Describe some scans of every family, see ``known_looks``; they are none of a training's."""
         transform = pickle.loads(self.transform)
         transform.transforms = [step for step in transform.transforms if not hasattr(step, "min_size")]
-        kinds = [family for family in FAMILIES for _ in range(self.looks)]
+        kinds = [family for family in (PHANTOM, *FAMILIES) for _ in range(self.looks)]
         scans = ((number, family) for number, family in enumerate(kinds))
         images = (_bring(transform, draw_scan(self.seed + 1, *scan))["image"] for scan in scans)
         return known_looks(images) if kinds else {}
@@ -118,7 +118,8 @@ def prepare_scan(transform: Compose, seed: int, number: int, sizes: Sequence[flo
     scan = draw_scan(seed, number)
     steps = copy.deepcopy(transform)
     low, high = np.log(sizes)
-    factor = float(np.exp(low + (high - low) * np.random.default_rng([seed, number, 1]).random()))
+    place = 1.0 if scan.family == PHANTOM else np.random.default_rng([seed, number, 1]).random()
+    factor = float(np.exp(low + (high - low) * place))
     for step in steps.transforms:
         if hasattr(step, "min_size"):
             step.min_size = round(factor * step.min_size)
