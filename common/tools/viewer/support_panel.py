@@ -263,4 +263,5 @@ def show_axial(viewer: Viewer) -> None:
 
 
 def row(*widgets: Any) -> Container:
+    """Put widgets side by side."""
     return Container(widgets=list(widgets), layout="horizontal", labels=False)
