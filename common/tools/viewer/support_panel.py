@@ -258,7 +258,8 @@ def show_axial(viewer: Viewer) -> None:
     viewer.dims.order = (2, 1, 0)
     scene: Any = getattr(viewer, "scene", viewer)  # napari before 0.9 has the camera in the viewer
     scene.camera.orientation2d = ("up", "left")
-    viewer.scale_bar.visible = True
+    overlays: Any = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer  # likewise
+    overlays.scale_bar.visible = True
     viewer.reset_view()
 
 
