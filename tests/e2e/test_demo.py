@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # number of threads and on the processor; the floors leave room for that. Under k12 LSNet is told where to look, so that
 # its untrained network is good already.
 PROMISES = {bundle: about["tests"]["promises"] for bundle, about in ABOUT.items()}
-# The same after part of the training, of one network each on slices, on volumes and with labels.
+# The same after part of the training.
 SHORT_PROMISES = {bundle: about["tests"]["short"] for bundle, about in ABOUT.items() if "short" in about["tests"]}
 
 

@@ -216,7 +216,7 @@ def test_all_bundles_require_the_same_packages(bundle_root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"])
+@pytest.mark.parametrize("bundle", ["alpnet3d"])  # volumes
 def test_required_packages_are_enough(bundle, bundle_root, run_python, dataset, options, tmp_path):
     """Train, evaluate, segment and export as if nothing else were installed."""
     folder = bundle_root(bundle)

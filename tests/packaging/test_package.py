@@ -146,6 +146,7 @@ def test_it_trains_bit_for_bit_as_before_and_evaluates(folder, run_python, datas
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bundle", ["adnet", "alpnet3d"], indirect=True)  # slices and volumes
 def test_the_zoos_unit_tests_pass(folder, bundle, run_python, tmp_path):
     """From folders named as the zoo's; the distributed one under torchrun."""
     shutil.copytree(folder, tmp_path / "models" / bundle)
