@@ -1,5 +1,6 @@
 """The plugin seen by napari and by the command line."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -60,16 +61,39 @@ def test_napari_opens_scans_and_the_widget_by_the_plugin(window, messages, tmp_p
     assert [name for name, _ in widget.drawn.scans()] == ["a"]
 
 
-@pytest.mark.napari
-def test_a_training_on_the_open_scans_gives_weights(window, messages, tmp_path):
-    hand = window(*(save(tmp_path / f"{number}.nii.gz", scan(number)[0]) for number in (1, 2)))
+def begin_training(hand, tmp_path, **steps):
     model = hand.widget.model
     model.folder.value = str(tmp_path / "runs")
-    settings = {**SMALL_TRAINING["adnet"], "max_epochs": 1, "episodes_per_epoch": 60, "batch_size": 1}
+    settings = {**SMALL_TRAINING["adnet"], "batch_size": 1, **steps}
     model.settings = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     model.settings += ["--config", "cpu"]
     hand.press(model.train)
     assert not model.train.enabled
+    return model
+
+
+@pytest.mark.napari
+def test_a_training_on_the_open_scans_gives_weights(window, messages, tmp_path):
+    hand = window(*(save(tmp_path / f"{number}.nii.gz", scan(number)[0]) for number in (1, 2)))
+    model = begin_training(hand, tmp_path, max_epochs=1, episodes_per_epoch=60)
     hand.wait(lambda: model.train.enabled, seconds=400)
     assert model.weights.value.endswith("model.pt"), (model.said.value, messages())
     assert Path(model.weights.value).is_file() and model.figure.axes[0].lines
+
+
+@pytest.mark.napari
+@pytest.mark.parametrize("way", ["the button", "the window's end"])
+def test_a_training_that_is_stopped_keeps_its_state_and_names_what_goes_on(way, window, tmp_path):
+    hand = window(save(tmp_path / "1.nii.gz", scan(1)[0]))
+    model = begin_training(hand, tmp_path, max_epochs=50, episodes_per_epoch=200)
+    hand.wait(lambda: "steps are left" in model.said.value, seconds=400)
+    training = model._training
+    if way == "the button":
+        hand.press(model.stop)
+    else:
+        training.leave()
+    hand.wait(lambda: model.train.enabled)
+    assert model.said.value == f"stopped; this goes on: {training.again}"
+    assert list(training.run.glob("checkpoint_*.pt")) and not (training.run / "model.pt").exists()
+    words = shlex.split(training.again)
+    assert words[:2] == ["fewshot", "train"] and words[-1] == "--resume" and str(training.run) in words

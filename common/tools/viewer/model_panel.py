@@ -125,7 +125,7 @@ class ModelPanel:
             self.said.value = f"trained; these weights are chosen now: {model}"
             show_info("the training is done; its weights are chosen")
         elif training is not None and training.stopped:
-            self.said.value = f"stopped; fewshot train --resume --output-dir {training.run} goes on"
+            self.said.value = f"stopped; this goes on: {training.again}"
         else:
             show_error(f"the training failed: {self._last}")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from qtpy.QtCore import QObject, QProcess, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QProcess, QTimer, Signal
 
 from ...configuration.workflow import label_free_overlays
 from ...errors import InputError
@@ -17,6 +18,7 @@ from ...results.curves import LossCurve
 from ..cli.training import machine_overlays
 
 _LOOK = 3000  # milliseconds between two looks at the curve
+_SAVE = 60_000  # milliseconds that a training may take to save its state when the window is closed
 
 
 class Training(QObject):
@@ -30,6 +32,7 @@ class Training(QObject):
 
     Attributes:
         run: the run folder.
+        again: command that goes on with it.
         stopped: whether a person has ended it.
         said: a line that the training prints.
         learned: iterations and losses so far.
@@ -53,9 +56,10 @@ class Training(QObject):
         listed = [{"image": str(path.absolute())} for path in scans]
         write_json(data / "dataset.json", {"labels": {"background": 0}, "training": listed})
         overlays = [*label_free_overlays(bundle), *machine_overlays(None, bundle)]
-        command = ["-m", "common.tools.cli", "train", "--bundle", str(bundle), "--data", str(data), "--allow-outside"]
+        command = ["train", "--bundle", str(bundle), "--data", str(data), "--allow-outside"]
         command += ["--output-dir", str(self.run), "--fold", "none"]
         command += [*(["--config", ",".join(overlays)] if overlays else []), *settings]
+        self.again = shlex.join(["fewshot", *command, "--resume"])
         self.stopped = False
         self._curve = LossCurve(self.run / "curves")
         self._process = QProcess(self)
@@ -64,7 +68,7 @@ class Training(QObject):
         self._process.readyRead.connect(self._read)
         self._process.finished.connect(self._end)
         self._process.setProgram(sys.executable)
-        self._process.setArguments(command)
+        self._process.setArguments(["-m", "common.tools.cli", *command])
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
 
@@ -72,11 +76,20 @@ class Training(QObject):
         """Begin."""
         self._process.start()
         self._timer.start(_LOOK)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.leave)
 
     def stop(self) -> None:
-        """Ask the training to end; it saves its state first, and ``fewshot train --resume`` goes on."""
+        """Ask the training to end; it saves its state first, and ``again`` goes on."""
         self.stopped = True
         self._process.terminate()
+
+    def leave(self) -> None:
+        """Stop, and wait until the state is saved: Qt kills what runs when the window's program ends."""
+        if self._process.state() != QProcess.ProcessState.NotRunning:
+            self.stop()
+            self._process.waitForFinished(_SAVE)
 
     def _read(self) -> None:
         for line in bytes(self._process.readAll().data()).decode(errors="replace").splitlines():
