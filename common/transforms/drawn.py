@@ -46,9 +46,8 @@ def drawn_across(label: MetaTensor) -> list[str]:
         label: ``(1, X, Y, Z)``, label values, slice axis last.
     """
     drawn = label.as_tensor()[0].round().int().numpy(force=True)
-    for place in find_objects(
-        (drawn != 0).astype(np.int8)
-    ):  # one, or none where nothing is drawn; a few slices of many, mostly
+    # One box around all that is drawn, mostly a few slices of many; none where nothing is.
+    for place in find_objects((drawn != 0).astype(np.int8)):
         drawn = drawn[place]
     values, numbers = np.unique(drawn, return_inverse=True)
     lines = []

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from ...files.checkpoints import read_weights
 
 _USED = ("The method", "Memory and time")  # the README's sections that have a place of their own
 _OUTSIDE = re.compile(r"^.*`docs/results\.md`.*\n", re.MULTILINE)  # of the project, not of a package
@@ -22,8 +22,8 @@ def arrange_readme(draft: Path) -> None:
     """
     readme = draft / "docs" / "README.md"
     metadata = json.loads((draft / "configs" / "metadata.json").read_text())
-    state = torch.load(draft / "models" / "model.pt", weights_only=True, map_location="cpu")
-    numbers = sum(value.numel() for value in state.values() if torch.is_tensor(value) and value.is_floating_point())
+    state = read_weights(draft / "models" / "model.pt")
+    numbers = sum(value.numel() for value in state.values() if value.is_floating_point())
     readme.write_text(_arranged(_OUTSIDE.sub("", readme.read_text()), metadata, numbers))
 
 
