@@ -34,6 +34,7 @@ KNOWN = {
     ("ssl_alpnet", "size"): ["size_100", "size_1600"],
     ("crapnet", "blocks"): ["blocks_1", "blocks_7", "blocks_9", "blocks_12", "blocks_15"],
     ("crapnet", "branches"): ["branches_1"],
+    ("crapnet", "attention"): ["attention_unscaled"],
     ("lsnet", "alpha"): ["alpha_1", "alpha_1_4", "alpha_1_16"],
     ("lsnet", "overlap"): ["overlap_none"],
 }

@@ -28,6 +28,10 @@ def runs_of(folds, **settings):
     return list_runs(BUNDLE, "tiny", folds, **{"overrides": SHORT, **settings})
 
 
+def tasks_of(experiment, runs):
+    return [(experiment, run) for run in runs]
+
+
 @pytest.fixture
 def experiment(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -40,7 +44,7 @@ def reference(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         experiment = Experiment(BUNDLE, str(dataset), tmp_path_factory.mktemp("reference"), ["ep1", "ep2"])
-        return [result(path) for path in run_locally(experiment, runs_of([0, 1]))]
+        return [result(path) for path in run_locally(tasks_of(experiment, runs_of([0, 1])))]
 
 
 def result(path):
@@ -196,7 +200,7 @@ def test_a_failing_run_is_named_and_the_others_are_executed(experiment):
     with pytest.raises(
         InputError, match=r"1 of 2 runs failed.*adnet-tiny-s1-f1-r0: train ended with status 1.*train\.log"
     ):
-        run_locally(experiment, [*bad, *good])
+        run_locally(tasks_of(experiment, [*bad, *good]))
     assert sorted(path.name for path in experiment.output.glob("*.json")) == ["adnet-tiny-s1-f0-r0.json"]
 
 
@@ -258,7 +262,7 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_results(reference, experime
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     try:
-        paths = run_on_ray(experiment, runs_of([0, 1]), cluster.address)
+        paths = run_on_ray(tasks_of(experiment, runs_of([0, 1])), cluster.address)
         assert [result(path) for path in paths] == reference
     finally:
         ray.shutdown()
@@ -279,7 +283,7 @@ def test_five_folds_on_the_phantom(monkeypatch, tmp_path):
     steps = {"batch_size": 1, "episodes_per_epoch": 20, "max_epochs": 1, "distances": False}
     runs = list_runs(BUNDLE, "phantom", overrides={**SMALL_TRAINING["adnet"], **coarse, **steps})
     experiment = Experiment(BUNDLE, "phantom", tmp_path, ["ep2"])
-    paths = run_locally(experiment, runs)
+    paths = run_locally(tasks_of(experiment, runs))
     assert len(paths) == 5 and all(path.is_file() for path in paths)
     cases = {row["case"] for path in paths for row in json.loads(path.read_text())["cases"]}
     assert cases == {f"phantom_{number:02d}" for number in range(1, len(cases) + 1)} and len(cases) >= 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from .options import DEFAULT_BUNDLE, Bundle, Overlays, Overrides, Overwrite, rea
 
 
 def crossval(
+    context: typer.Context,
     bundle: Bundle = DEFAULT_BUNDLE,
     dataset: Annotated[
         str, typer.Option(help="Name; published folds for chaos_t2, sabs, mscmr, visceral.")
@@ -25,6 +26,9 @@ def crossval(
     config: Overlays = "",
     ablation: Annotated[str, typer.Option(help="Also with each overlay of this ablation, such as kappa.")] = "",
     override: Overrides = None,
+    queue: Annotated[
+        Path | None, typer.Option(help="YAML file of several cross-validations; --config replaces its starts.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output-dir", "--output", help="Folder for one result file per run.")
     ] = Path("results"),
@@ -38,42 +42,41 @@ def crossval(
     import sys
 
     from ...configuration.settings import check_value
-    from ...configuration.workflow import bundle_folder, check_configuration
+    from ...configuration.workflow import bundle_folder
     from ...handlers.resuming import make_folder
     from ..crossval.engines import run_locally, run_on_ray, write_slurm
     from ..crossval.provenance import scans
-    from ..crossval.runs import CHALLENGES, Experiment, ablation_overlays, list_runs
+    from ..crossval.queue import Entry, list_tasks, read_queue
+    from ..crossval.runs import Experiment
 
-    bundle = bundle_folder(bundle)
-    experiment = Experiment(bundle, data or dataset, output, split_names(protocols), processes)
-    overrides = read_overrides(override or [])
-    settings: dict[str, Any] = {"repeats": repeats, "setting": setting, "untrained": untrained, "seed": seed}
-    settings |= {"dataset": dataset, "data": experiment.data, "folds": None if folds is None else read_folds(folds)}
     if engine not in ("local", "ray", "slurm"):
         raise InputError(f"--engine is {engine!r}; it takes local, ray or slurm")
-    check_value("protocols", experiment.protocols)
-    base = split_names(config)
-    if dataset in CHALLENGES and dataset not in base:  # its folds go with its preprocessing
-        base = [dataset, *base]
-    configs = [base, *([*base, overlay] for overlay in (ablation_overlays(bundle, ablation, base) if ablation else []))]
-    for names in configs:
-        check_configuration(bundle, ["train", *names, "evaluate"], overrides)
-    runs = [run for names in configs for run in list_runs(bundle, config=names, overrides=overrides, **settings)]
+    overrides = read_overrides(override or [])
+    if queue is None:
+        entries = [Entry(bundle_folder(bundle), split_names(config), setting, repeats, untrained, overrides)]
+    else:
+        for name in ("bundle", "setting", "repeats", "untrained", "ablation"):
+            if context.get_parameter_source(name).name != "DEFAULT":  # type: ignore[union-attr]
+                raise InputError(f"--{name} and --queue: {queue} says that of each line; leave one out")
+        entries = [entry.with_overrides(overrides) for entry in read_queue(queue, split_names(config))]
+    shared = Experiment(entries[0].bundle, data or dataset, output, split_names(protocols), processes)
+    check_value("protocols", shared.protocols)
+    tasks = list_tasks(entries, shared, dataset, None if folds is None else read_folds(folds), seed, ablation)
     if task is not None:
-        if task >= len(runs):
-            raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(runs) - 1}")
-        runs = [runs[task]]
+        if task >= len(tasks):
+            raise InputError(f"--task is {task}; it takes a run of the list, from 0 to {len(tasks) - 1}")
+        tasks = [tasks[task]]
     if engine != "slurm":  # a SLURM script may be written elsewhere
-        scans(experiment, runs[0])
+        scans(*tasks[0])
         make_folder(output, "--output")
     if engine == "slurm":
         arguments = sys.argv[sys.argv.index("crossval") + 1 :]
         kept = [part for part in arguments if part not in ("--engine", "slurm", "--engine=slurm")]
-        print(write_slurm(output, kept, len(runs), processes))
+        print(write_slurm(output, kept, len(tasks), processes))
     elif engine == "ray":
-        run_on_ray(experiment, runs, cpus=jobs)
+        run_on_ray(tasks, cpus=jobs)
     else:
-        run_locally(experiment, runs, jobs)
+        run_locally(tasks, jobs)
 
 
 def table(

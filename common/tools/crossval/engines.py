@@ -16,8 +16,10 @@ from ...stopping import MERCY, end_processes
 from .execution import execute
 from .runs import Experiment, Run
 
+Task = tuple[Experiment, Run]  # a run, and what it shares with others
 
-def run_locally(experiment: Experiment, runs: Sequence[Run], jobs: int = 1) -> list[Path]:
+
+def run_locally(tasks: Sequence[Task], jobs: int = 1) -> list[Path]:
     """Execute runs on this machine, so many at a time, each in processes of its own, and return their result files.
 
     Raises:
@@ -25,7 +27,7 @@ def run_locally(experiment: Experiment, runs: Sequence[Run], jobs: int = 1) -> l
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(execute, experiment, run) for run in runs]
+        futures = [pool.submit(execute, *task) for task in tasks]
         try:
             for _ in tqdm(as_completed(futures), total=len(futures), desc="runs", disable=None):
                 pass
@@ -33,18 +35,17 @@ def run_locally(experiment: Experiment, runs: Sequence[Run], jobs: int = 1) -> l
             pool.shutdown(wait=False, cancel_futures=True)
             end_processes()
             raise
-    _check_failures([str(error) for future in futures if (error := future.exception()) is not None], len(runs))
+    _check_failures([str(error) for future in futures if (error := future.exception()) is not None], len(tasks))
     return [future.result() for future in futures]
 
 
-def run_on_ray(experiment: Experiment, runs: Sequence[Run], address: str | None = None, cpus: int = 1) -> list[Path]:
+def run_on_ray(tasks: Sequence[Task], address: str | None = None, cpus: int = 1) -> list[Path]:
     """Execute runs on the nodes of a Ray cluster and return their result files.
 
     Where the cluster has GPUs, a run takes one for each of its processes.
 
     Args:
-        experiment: what the runs share; its folders by the same path on all nodes.
-        runs: those with a result file are skipped.
+        tasks: those with a result file are skipped; folders by the same path on all nodes.
         address: of the cluster; None takes the one in RAY_ADDRESS, or starts one on this machine.
         cpus: cores per run.
 
@@ -56,21 +57,21 @@ def run_on_ray(experiment: Experiment, runs: Sequence[Run], address: str | None 
     except ImportError as error:
         raise InputError('engine ray needs Ray: pip install "fewshot-bundles[ray]"') from error
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-    gpus = experiment.processes if ray.cluster_resources().get("GPU", 0) else 0
+    gpus = tasks[0][0].processes if ray.cluster_resources().get("GPU", 0) else 0
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=1)(execute)
-    tasks = [remote.remote(experiment, run) for run in runs]
+    begun = [remote.remote(*task) for task in tasks]
     results, failed = [], []
-    for task in tqdm(tasks, desc="runs", disable=None):
+    for one in tqdm(begun, desc="runs", disable=None):
         try:
-            results.append(ray.get(task))
+            results.append(ray.get(one))
         except ray.exceptions.RayTaskError as error:
             failed.append(str(error.cause))
         except KeyboardInterrupt:
-            for other in tasks:
+            for other in begun:
                 ray.cancel(other)
-            ray.wait(tasks, num_returns=len(tasks), timeout=MERCY)
+            ray.wait(begun, num_returns=len(begun), timeout=MERCY)
             raise
-    _check_failures(failed, len(runs))
+    _check_failures(failed, len(tasks))
     return results
 
 
