@@ -15,11 +15,15 @@ class Protocol:
     EP1 (Roy et al.; the ALPNet papers): both extents are cut into three chunks, one support slice segments each chunk.
     EP2 (ADNet, section 5.1): the middle support slice segments all slices of the query, whose extent stays unknown.
     k slices (SE-Net; LSNet): as EP1 with k chunks.
+    EP2 from k slices: k support slices, spread over the organ, segment all slices of the query one by one, and the
+    greatest answer counts.
 
     Args:
         chunks: number of chunks of the organ's extent.
         shots: support slices per chunk and support volume.
         within_extent: segment only query slices of the organ's extent, which must be known.
+        one_by_one: each support slice gives an answer of its own, and the greatest counts; otherwise the network joins
+            them.
         chunk_rule: ``list`` cuts the list of labelled query slices at ``int(c n / C)``, ``equal`` puts slice i of it
             into chunk ``int(i C / n)``, ``range`` cuts the range from first to last.
         name: for messages.
@@ -31,6 +35,7 @@ class Protocol:
     chunks: int = 1
     shots: int = 1
     within_extent: bool = False
+    one_by_one: bool = False
     chunk_rule: str = "list"
     name: str = "custom"
 
@@ -92,11 +97,11 @@ class Protocol:
 
 
 def named_protocol(name: str, shots: int = 1, chunk_rule: str = "list") -> Protocol:
-    """Return the protocol ``ep1``, ``ep2`` or ``k<number>``: ``k12`` for LSNet's 12 slices.
+    """Return the protocol ``ep1``, ``ep2``, ``k<number>`` or ``ep2k<number>``: ``k12`` for LSNet's 12 slices.
 
     Args:
         name: of the protocol.
-        shots: support slices per chunk and support volume.
+        shots: support slices per chunk and support volume; ``ep2k3`` has three in their place.
         chunk_rule: of ``ep1``; k slices are always cut by ``equal``.
 
     Raises:
@@ -108,4 +113,6 @@ def named_protocol(name: str, shots: int = 1, chunk_rule: str = "list") -> Proto
         return Protocol(chunks=1, shots=shots, chunk_rule=chunk_rule, name=name)
     if re.fullmatch(r"k[1-9]\d*", name):
         return Protocol(chunks=int(name[1:]), shots=shots, within_extent=True, chunk_rule="equal", name=name)
-    raise InputError(f"protocol is ep1, ep2 or k and a number such as k12, got {name}")
+    if re.fullmatch(r"ep2k[1-9]\d*", name):
+        return Protocol(shots=int(name[4:]), one_by_one=True, name=name)
+    raise InputError(f"protocol is ep1, ep2, k and a number such as k12, or ep2k and one such as ep2k3, got {name}")

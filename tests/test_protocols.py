@@ -61,6 +61,13 @@ def test_shots_are_spread_over_the_extent(shots):
     assert slices == [{1: [5], 2: [2, 7], 5: [1, 3, 5, 7, 9]}[shots]]
 
 
+def test_ep2_from_three_slices():
+    protocol = named_protocol("ep2k3", shots=2)
+    assert protocol.one_by_one and not protocol.within_extent
+    assert protocol.support_slices(list(range(10, 20))) == [[11, 15, 18]]
+    assert protocol.query_chunks(4, None) == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("name", ["ep1", "k12"])
 def test_a_needed_range_that_is_unknown_is_refused(name):
     with pytest.raises(InputError, match=f"protocol {name} needs the query's organ range: give query_slices"):
@@ -68,8 +75,8 @@ def test_a_needed_range_that_is_unknown_is_refused(name):
 
 
 def test_unknown_names_are_refused():
-    for name in ("ep3", "k0", "k", "12"):
-        with pytest.raises(InputError, match=f"ep1, ep2 or k and a number such as k12, got {name}"):
+    for name in ("ep3", "k0", "k", "12", "ep2k", "ep2k0", "ep1k3"):
+        with pytest.raises(InputError, match=f"ep1, ep2, k and a number such as k12, or .* such as ep2k3, got {name}"):
             named_protocol(name)
     with pytest.raises(InputError, match="chunk_rule"):
         Protocol(chunk_rule="other")

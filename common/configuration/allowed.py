@@ -104,8 +104,8 @@ PATHS = either(PATH, each(PATH, low=1)._replace(evaluated=False))
 SIZE = each(whole(1), 3, words="three whole numbers from 1 up")
 LABELS = each(whole(1), low=1, words="a list of label values from 1 up, for instance [1, 4]")
 PROTOCOL = Rule(
-    "ep1, ep2 or k and a number such as k12",
-    lambda value: isinstance(value, str) and re.fullmatch(r"ep[12]|k[1-9]\d*", value) is not None,
+    "ep1, ep2, k and a number such as k12, or ep2k and a number such as ep2k3",
+    lambda value: isinstance(value, str) and re.fullmatch(r"ep[12]|(ep2)?k[1-9]\d*", value) is not None,
 )
 TARGET = one_of("both", "query", "one", "none")
 PAIRING = one_of("same", "adjacent", "near", "scans")

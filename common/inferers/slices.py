@@ -20,7 +20,7 @@ class FewShotInferer(Inferer):
     """Few-shot inference for 2D networks: every slice is encoded once, all organs are scored on the shared features.
 
     Args:
-        protocol: ``ep1``, ``ep2`` or ``k<number>``, see ``named_protocol``.
+        protocol: ``ep1``, ``ep2``, ``k<number>`` or ``ep2k<number>``, see ``named_protocol``.
         shots: support slices per chunk and support volume.
         chunk_rule: ``list`` or ``range``, see ``Protocol``.
         batch_size: slices per encoder call, and query slices per scoring call, which takes all organs at once; None:
@@ -86,7 +86,8 @@ class FewShotInferer(Inferer):
             support: its support.
 
         Returns:
-            ``(P, 2 + K)``: query slice, index of the organ, K support slices, counted through all support volumes.
+            ``(P, 2 + K)``: query slice, index of the organ, K support slices, counted through all support volumes. A
+            slice may be in several pairs, whose greatest answer counts.
 
         Raises:
             InputError: the protocol needs an organ's range in the query, and it is missing.
@@ -106,7 +107,8 @@ class FewShotInferer(Inferer):
                 for chunk, slices in enumerate(protocol.support_slices(labelled) if labelled else []):
                     chosen[chunk] += slices
             chunks = protocol.query_chunks(depth, extent)
-            rows = [[index, organ, *chosen[chunk]] for index, chunk in enumerate(chunks) if chunk >= 0]
+            answers = [[[one] for one in dict.fromkeys(s)] if protocol.one_by_one else [s] for s in chosen]
+            rows = [[index, organ, *s] for index, chunk in enumerate(chunks) if chunk >= 0 for s in answers[chunk]]
             pairs.append(torch.tensor(rows, dtype=torch.long, device=labels.device).reshape(len(rows), -1))
         return [rows for rows in pairs if len(rows)]
 
@@ -155,7 +157,9 @@ class FewShotInferer(Inferer):
                 related_query, related_support = related_query[place], related_support[place]
             scores = segmenter.segment(related_query, related_support, masks.to(query.dtype))
             log_probabilities = segmenter.to_log_probabilities(scores, list(query.shape[:2]))
-            foreground[rows[:, 1], rows[:, 0]] = log_probabilities[:, 1].exp().to(foreground.dtype)
+            answers = log_probabilities[:, 1].exp().to(foreground.dtype)
+            where = (rows[:, 1] * query.shape[2] + rows[:, 0]).reshape(-1, 1, 1).expand_as(answers)
+            foreground.flatten(0, 1).scatter_reduce_(0, where, answers, "amax")
         return foreground.movedim(1, -1)
 
     def _batches(self, pairs: list[Tensor]) -> Iterator[Tensor]:
