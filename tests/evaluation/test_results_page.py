@@ -9,8 +9,9 @@ import pytest
 
 from common.errors import InputError
 from common.tools.crossval.differences import differences, episodes
+from common.tools.crossval.provenance import config_hash
 from common.tools.crossval.results import by_entry, read_results
-from common.tools.crossval.results_page import BEGIN, END, write_results_page
+from common.tools.crossval.results_page import BEGIN, CHART, END, OVERVIEW, write_results_page
 from common.tools.crossval.runs import Run
 from common.tools.crossval.statistics import summarise_entry
 
@@ -19,16 +20,20 @@ BUNDLES = REPOSITORY / "bundles"
 
 
 def test_committed_page_is_what_the_command_writes(tmp_path):
-    page = tmp_path / "results.md"
-    shutil.copy(REPOSITORY / "docs" / "results.md", page)
-    write_results_page(REPOSITORY / "docs" / "results", page, BUNDLES)
-    assert page.read_text() == (REPOSITORY / "docs" / "results.md").read_text()
-    assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
+    docs, results = REPOSITORY / "docs", shutil.copytree(REPOSITORY / "docs/results", tmp_path / "results")
+    chart = (results / CHART).read_text()
+    (results / CHART).unlink()
+    page = Path(shutil.copy(docs / "results.md", tmp_path))
+    write_results_page(results, page, BUNDLES, docs / "tables.yaml")
+    assert page.read_text() == (docs / "results.md").read_text()
+    assert (results / CHART).read_text() == chart
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "results.md"]
 
 
 def test_no_measured_number_stands_outside_of_the_markers():
     text = (REPOSITORY / "docs" / "results.md").read_text()
-    outside = text[: text.index(BEGIN)] + text[text.index(END) :]
+    outside = text[: text.index(OVERVIEW[0])] + text[text.index(OVERVIEW[1]) : text.index(BEGIN)]
+    outside += text[text.index(END) :]
     assert not re.findall(r"\d+[.,]\d+|\d+ ?%|\d+ (?:min|s|GB|points)\b", outside)
 
 
@@ -73,7 +78,8 @@ def test_the_readmes_figures_are_those_of_the_result_files():
 
 
 def test_text_around_the_markers_stays(tmp_path, write_run, same):
-    measured = {"device": "cpu", "train_seconds": 90, "evaluate_seconds": 7}
+    made_now = config_hash(BUNDLES / "adnet", run("adnet", "chaos_t2", "paper"))
+    measured = {"device": "cpu", "train_seconds": 90, "evaluate_seconds": 7, "config_sha256": made_now}
     write_run(same(0.5), manifest=measured, configs=["train", "chaos_t2", "paper"])
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n\n{BEGIN}\nold 99.99\n{END}\n\nbelow\n")
@@ -86,6 +92,39 @@ def test_text_around_the_markers_stays(tmp_path, write_run, same):
     assert "As in the paper: ADNet (chaos_t2, paper)." in text
     write_results_page(tmp_path, page, BUNDLES)
     assert page.read_text() == text
+
+
+def test_a_configuration_that_has_changed_since_is_not_compared(tmp_path, write_run, same):
+    write_run(same(0.5), manifest={"config_sha256": "older"}, configs=["train", "chaos_t2", "cpu"])
+    write_results_page(tmp_path, tmp_path / "new.md", BUNDLES)
+    text = (tmp_path / "new.md").read_text()
+    assert "Not compared, since the configuration has changed after the runs: ADNet (chaos_t2, cpu)." in text
+    assert "OneCycleLR" not in text
+
+
+def test_the_overview_shows_every_method_from_every_start(tmp_path, write_run, same):
+    """Brackets say where folds are missing; what is not in the queue is not shown."""
+    for fold in range(5):
+        write_run(same(0.4 + 0.1 * fold), fold, protocols=("ep1", "ep2"), variant="chaos_t2+cpu+short")
+    write_run(same(0.8), bundle="ssl_alpnet", variant="panet+chaos_t2+cpu+short")
+    write_run(same(0.9), bundle="crapnet", variant="chaos_t2+cpu+short")
+    queue = tmp_path / "queue.yaml"
+    queue.write_text(
+        "starts: [{name: few, config: [cpu, short]}, {name: none, config: [cpu], untrained: true}]\n"
+        "methods: [{bundle: adnet}, {bundle: ssl_alpnet, config: [panet]}, {bundle: ssl_alpnet}]\n"
+    )
+    page = tmp_path / "page.md"
+    page.write_text(f"{OVERVIEW[0]}\n{OVERVIEW[1]}\n")
+    write_results_page(tmp_path, page, BUNDLES, queue)
+    lines = [" ".join(line.split()) for line in page.read_text().splitlines() if line.startswith("|")]
+    assert lines[0] == "| | few, EP1 | few, EP2 | none, EP1 | none, EP2 |"
+    assert lines[2:] == ["| ADNet | 60.0 ± 14.1 | 60.0 ± 14.1 | – | – |", "| SSL-PANet | 80.0 (1 of 5) | – | – | – |"]
+    assert "SSL-PANet" in (tmp_path / CHART).read_text() and BEGIN not in page.read_text()
+    with pytest.raises(InputError, match="page.md has an overview, which would be out of date: give its queue"):
+        write_results_page(tmp_path, page, BUNDLES)
+    queue.write_text("methods: [{bundle: lsnet, config: [paper]}]\n")
+    with pytest.raises(InputError, match="no result of chaos_t2 is of this queue"):
+        write_results_page(tmp_path, page, BUNDLES, queue)
 
 
 def test_a_new_page_is_made(tmp_path, write_run, same):

@@ -83,6 +83,9 @@ def table(
     results: Annotated[Path, typer.Argument(help="Folder of result files.")],
     form: Annotated[str, typer.Option("--format", help="text, markdown, latex, or csv: every case.")] = "text",
     page: Annotated[Path | None, typer.Option(help="Rewrite this Markdown page between its markers instead.")] = None,
+    queue: Annotated[
+        Path | None, typer.Option(help="Queue of the runs, for the page's overview: every method, every start.")
+    ] = None,
     bundles: Annotated[Path, typer.Option(help="Folder of the bundles, for --page.")] = Path("bundles"),
 ) -> None:
     """Compare our results with the papers'."""
@@ -90,7 +93,7 @@ def table(
     from ..crossval.results_page import write_results_page
 
     if page is not None:
-        write_results_page(results, page, bundles)
+        write_results_page(results, page, bundles, queue)
     else:
         typer.echo(format_results(results, form), nl=False)
 

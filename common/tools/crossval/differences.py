@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,24 @@ def differences(run: Run, bundles: Path) -> list[Difference]:
 def episodes(run: Run, bundles: Path) -> str:
     """Return the number of episodes that a run trains on."""
     return _episodes(_merged(bundles / run.bundle, run.configs) | run.overrides)
+
+
+def paper_training(bundle: Path, dataset: str, overlays: Sequence[str] = ()) -> tuple[str, str, str]:
+    """Say encoder, start and number of episodes of a bundle's paper on a dataset.
+
+    Args:
+        bundle: folder.
+        dataset: name.
+        overlays: that make the method.
+
+    Raises:
+        InputError: a configuration is not there.
+    """
+    names = ["train", *(name for name in (dataset, "paper") if has_config(bundle, name)), *overlays]
+    paper = _merged(bundle, names)
+    depth = None if "encoder_width" in paper else paper.get("encoder_depth")
+    encoder = "the paper's own" if depth is None else f"ResNet-{depth}"
+    return encoder, _show("init", paper.get("init", "none")), _episodes(paper)
 
 
 def _merged(bundle: Path, names: list[str]) -> dict[str, Any]:

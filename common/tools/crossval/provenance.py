@@ -27,16 +27,25 @@ def provenance(experiment: Experiment, run: Run) -> dict[str, str]:
     Raises:
         InputError: no such configuration or dataset.
     """
-    content = [merged_config(experiment.bundle, run.configs), run.overrides]
     data = hashlib.sha256()
     for item in scans(experiment, run):
         for key in sorted({"image", "label"} & set(item)):
             data.update(f"{item['subject']} {key} ".encode() + hash_files(Path(item[key])))
     return {
         "data_sha256": data.hexdigest(),
-        "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        "config_sha256": config_hash(experiment.bundle, run),
         "code_sha256": _hash_code(experiment.bundle),
     }
+
+
+def config_hash(bundle: Path, run: Run) -> str:
+    """Return the hash of what a run's configurations and overrides say now.
+
+    Raises:
+        InputError: no such configuration.
+    """
+    content = [merged_config(bundle, run.configs), run.overrides]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def scans(experiment: Experiment, run: Run) -> list[Item]:

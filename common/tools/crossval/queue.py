@@ -26,6 +26,7 @@ class Entry:
         repeats: trainings per fold.
         untrained: score the networks as they are initialised.
         overrides: ids and values.
+        start: what a training starts from and how long it takes, in a few words.
     """
 
     bundle: Path
@@ -34,6 +35,7 @@ class Entry:
     repeats: int = 1
     untrained: bool = False
     overrides: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
 
     def with_overrides(self, overrides: dict[str, Any]) -> Entry:
         """Add ids and values, which come last."""
@@ -48,6 +50,7 @@ _KEYS: dict[str, tuple[type, str, bool]] = {
     "repeats": (int, "a whole number", False),
     "untrained": (bool, "true or false", True),
     "set": (dict, "ids and values", False),
+    "name": (str, "a few words", True),
 }
 
 
@@ -70,7 +73,9 @@ def read_queue(path: Path, config: Sequence[str] = ()) -> list[Entry]:
     if not isinstance(content, dict) or set(content) - {"methods", "starts"} or not content.get("methods"):
         raise InputError(f"{path}: a queue is two lists, methods and starts; found {content!r:.80}")
     methods = _items(path, content, "methods", with_start=False)
-    starts: list[dict[str, Any]] = [{"config": list(config)}] if config else _items(path, content, "starts", with_start=True)
+    starts: list[dict[str, Any]] = (
+        [{"config": list(config)}] if config else _items(path, content, "starts", with_start=True)
+    )
     return [
         Entry(
             bundle_folder(method["bundle"]),
@@ -79,6 +84,7 @@ def read_queue(path: Path, config: Sequence[str] = ()) -> list[Entry]:
             method.get("repeats", 1),
             start.get("untrained", False),
             method.get("set", {}),
+            start.get("name", ""),
         )
         for start in starts
         for method in methods
