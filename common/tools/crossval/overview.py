@@ -79,7 +79,7 @@ class Overview:
                 axes.set(xlim=(0, 100), title=protocol.upper(), xlabel="mean Dice, percent")
                 axes.grid(axis="x", alpha=0.3)
             axes.set_yticks(range(len(names)), names)
-            axes.invert_yaxis()
+            axes.set_ylim(len(names) - 0.5, -0.5)
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
             with whole_file(path) as draft:
                 figure.savefig(draft, format="svg", metadata={"Date": None})
