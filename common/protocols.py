@@ -15,15 +15,15 @@ class Protocol:
     EP1 (Roy et al.; the ALPNet papers): both extents are cut into three chunks, one support slice segments each chunk.
     EP2 (ADNet, section 5.1): the middle support slice segments all slices of the query, whose extent stays unknown.
     k slices (SE-Net; LSNet): as EP1 with k chunks.
-    EP2 from k slices: k support slices, spread over the organ, segment all slices of the query one by one, and the
-    greatest answer counts.
+    EP2 from k slices (ours): k support slices, spread over the organ, segment all slices of the query one by one; their
+    answers are averaged, those of slices that look like the query slice weighing more.
 
     Args:
         chunks: number of chunks of the organ's extent.
         shots: support slices per chunk and support volume.
         within_extent: segment only query slices of the organ's extent, which must be known.
-        one_by_one: each support slice gives an answer of its own, and the greatest counts; otherwise the network joins
-            them.
+        one_by_one: each support slice gives an answer of its own, which are averaged by likeness; otherwise the network
+            joins the slices.
         chunk_rule: ``list`` cuts the list of labelled query slices at ``int(c n / C)``, ``equal`` puts slice i of it
             into chunk ``int(i C / n)``, ``range`` cuts the range from first to last.
         name: for messages.

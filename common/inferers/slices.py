@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..networks import FewShotSegmenter
-from ..protocols import named_protocol
+from ..protocols import Protocol, named_protocol
 from ..speed.encoding import Encoding
 from .canvas import common_size, place, take_out
 from .support import Support, check_seen, own_protocol, plain, probabilities, query_extents, read_support
+
+_TEMPERATURE = 0.02  # of likeness; chosen on CHAOS
 
 
 class FewShotInferer(Inferer):
@@ -75,7 +79,8 @@ class FewShotInferer(Inferer):
             support.organs,
         )
         with torch.no_grad():
-            foreground = self._segment(segmenter, place(query, size, float(query.min())), placed, pairs)
+            one_by_one = self._protocol(inputs).one_by_one
+            foreground = self._segment(segmenter, place(query, size, float(query.min())), placed, pairs, one_by_one)
         return probabilities(take_out(foreground, query.shape[:2]), inputs)
 
     def pair_slices(self, inputs: Tensor, support: Support) -> list[Tensor]:
@@ -86,14 +91,12 @@ class FewShotInferer(Inferer):
             support: its support.
 
         Returns:
-            ``(P, 2 + K)``: query slice, index of the organ, K support slices, counted through all support volumes. A
-            slice may be in several pairs, whose greatest answer counts.
+            ``(P, 2 + K)``: query slice, index of the organ, K support slices, counted through all support volumes.
 
         Raises:
             InputError: the protocol needs an organ's range in the query, and it is missing.
         """
-        own = own_protocol(inputs)
-        protocol = self.protocol if own is None else named_protocol(own, self.shots, self.chunk_rule)
+        protocol = self._protocol(inputs)
         extents, depth = query_extents(inputs, len(support.organs)), inputs.shape[-1]
         ends = torch.tensor([0] + [volume.shape[2] for volume in support.images]).cumsum(0).tolist()
         volumes = [range(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
@@ -107,8 +110,7 @@ class FewShotInferer(Inferer):
                 for chunk, slices in enumerate(protocol.support_slices(labelled) if labelled else []):
                     chosen[chunk] += slices
             chunks = protocol.query_chunks(depth, extent)
-            answers = [[[one] for one in dict.fromkeys(s)] if protocol.one_by_one else [s] for s in chosen]
-            rows = [[index, organ, *s] for index, chunk in enumerate(chunks) if chunk >= 0 for s in answers[chunk]]
+            rows = [[index, organ, *chosen[chunk]] for index, chunk in enumerate(chunks) if chunk >= 0]
             pairs.append(torch.tensor(rows, dtype=torch.long, device=labels.device).reshape(len(rows), -1))
         return [rows for rows in pairs if len(rows)]
 
@@ -129,7 +131,13 @@ class FewShotInferer(Inferer):
         images, labels = (torch.cat([_slices(v) for v in vs])[row[2:]] for vs in (support.images, support.labels))
         return images, (labels == support.organs[row[1]]).to(images.dtype)
 
-    def _segment(self, segmenter: FewShotSegmenter, query: Tensor, support: Support, pairs: list[Tensor]) -> Tensor:
+    def _protocol(self, inputs: Tensor) -> Protocol:
+        own = own_protocol(inputs)
+        return self.protocol if own is None else named_protocol(own, self.shots, self.chunk_rule)
+
+    def _segment(
+        self, segmenter: FewShotSegmenter, query: Tensor, support: Support, pairs: list[Tensor], one_by_one: bool
+    ) -> Tensor:
         """Return foreground probabilities ``(N, X, Y, Z)`` of a query volume ``(X, Y, Z)``."""
         foreground = query.new_zeros((len(support.organs), query.shape[2], *query.shape[:2]))
         if pairs:
@@ -143,23 +151,18 @@ class FewShotInferer(Inferer):
                 organ, size = support.organs[rows[0, 1]], list(support_features.shape[2:])
                 drawn = labels[rows[:, 2:].unique(), 0] == organ
                 check_seen(segmenter, int(organ), drawn, size, self.refuse_unseen)
-        for rows in self._batches(pairs):
-            # Each pair of query slice and support slices is related once, whichever organs share it.
-            unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
-            place, order = place.sort(stable=True)
-            rows = rows[order]
-            related_query, related_support = segmenter.relate(
-                query_features[torch.searchsorted(query_slices, unique[:, 0].contiguous())],
-                support_features[torch.searchsorted(support_slices, unique[:, 1:].contiguous())],
+            encoded = _Encoded(
+                query_slices, query_features, support_slices, support_features, labels, support.organs, query.dtype
             )
-            masks = labels[rows[:, 2:]] == support.organs[rows[:, 1]].reshape(-1, 1, 1, 1, 1)
-            if len(unique) < len(rows):
-                related_query, related_support = related_query[place], related_support[place]
-            scores = segmenter.segment(related_query, related_support, masks.to(query.dtype))
-            log_probabilities = segmenter.to_log_probabilities(scores, list(query.shape[:2]))
-            answers = log_probabilities[:, 1].exp().to(foreground.dtype)
-            where = (rows[:, 1] * query.shape[2] + rows[:, 0]).reshape(-1, 1, 1).expand_as(answers)
-            foreground.flatten(0, 1).scatter_reduce_(0, where, answers, "amax")
+        for rows in self._batches(pairs):
+            if one_by_one:
+                alone = torch.cat([rows[:, :2].repeat_interleave(rows.shape[1] - 2, 0), rows[:, 2:].reshape(-1, 1)], 1)
+                weights = encoded.likeness(rows)
+                answers = encoded.answer(segmenter, alone).unflatten(0, weights.shape)
+                answers = torch.einsum("pk,pkxy->pxy", weights, answers)
+            else:
+                answers = encoded.answer(segmenter, rows)
+            foreground[rows[:, 1], rows[:, 0]] = answers.to(foreground.dtype)
         return foreground.movedim(1, -1)
 
     def _batches(self, pairs: list[Tensor]) -> Iterator[Tensor]:
@@ -169,6 +172,45 @@ class FewShotInferer(Inferer):
             rows = rows[rows[:, 0].argsort(stable=True)]
             counts = rows[:, 0].unique_consecutive(return_counts=True)[1]
             yield from rows.split([int(part.sum()) for part in counts.split(self.batch_size)])
+
+
+@dataclass
+class _Encoded:
+    """Numbers of the encoded slices, ascending, with their features ``(S, F, *s)``; label maps; the organs' values."""
+
+    query_slices: Tensor
+    query_features: Tensor
+    support_slices: Tensor
+    support_features: Tensor
+    labels: Tensor
+    organs: Tensor
+    dtype: torch.dtype
+
+    def answer(self, segmenter: FewShotSegmenter, rows: Tensor) -> Tensor:
+        """Return foreground probabilities ``(P, X, Y)`` of pairs ``(P, 2 + K)``, see ``pair_slices``."""
+        # Each pair of query slice and support slices is related once, whichever organs share it.
+        unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
+        query, support = segmenter.relate(
+            self.query_features[torch.searchsorted(self.query_slices, unique[:, 0].contiguous())],
+            self.support_features[torch.searchsorted(self.support_slices, unique[:, 1:].contiguous())],
+        )
+        masks = self.labels[rows[:, 2:]] == self.organs[rows[:, 1]].reshape(-1, 1, 1, 1, 1)
+        scores = segmenter.segment(query[place], support[place], masks.to(self.dtype))
+        return segmenter.to_log_probabilities(scores, list(masks.shape[3:]))[:, 1].exp()
+
+    def likeness(self, rows: Tensor) -> Tensor:
+        """Weigh the support slices of each pair by how alike the whole slices are, from their mean features.
+
+        Args:
+            rows: pairs ``(P, 2 + K)``.
+
+        Returns:
+            Weights ``(P, K)`` with sum 1.
+        """
+        means = [features.float().flatten(2).mean(2) for features in (self.query_features, self.support_features)]
+        query = means[0][torch.searchsorted(self.query_slices, rows[:, 0].contiguous())]
+        support = means[1][torch.searchsorted(self.support_slices, rows[:, 2:].contiguous())]
+        return (F.cosine_similarity(query.unsqueeze(1), support, dim=2) / _TEMPERATURE).softmax(1)
 
 
 def _slices(volume: Tensor) -> Tensor:
