@@ -36,11 +36,12 @@ def test_no_measured_number_stands_outside_of_the_markers():
     assert not re.findall(r"\d+[.,]\d+|\d+ ?%|\d+ (?:min|s|GB|points)\b", outside)
 
 
-def test_the_readmes_figures_are_those_of_the_result_files(tmp_path):
+def test_figures_of_readme_and_weights_are_those_of_the_result_files(tmp_path):
     results = shutil.copytree(REPOSITORY / "docs/results", tmp_path / "results")
-    page = Path(shutil.copy(REPOSITORY / "README.md", tmp_path))
-    write_results_page(results, page, BUNDLES, REPOSITORY / "docs/tables.yaml")
-    assert page.read_text() == (REPOSITORY / "README.md").read_text()
+    for name in ("docs/weights.md", "README.md"):
+        page = Path(shutil.copy(REPOSITORY / name, tmp_path))
+        write_results_page(results, page, BUNDLES, REPOSITORY / "docs/tables.yaml")
+        assert page.read_text() == (REPOSITORY / name).read_text()
     phantom = [result for result in read_results(results) if result.run.dataset == "phantom"]
     (demo,) = (one for one in by_entry(phantom) if one[0].run.bundle == "adnet" and not one[0].run.untrained)
     ep1, ep2 = (summarise_entry(demo, protocol).over_runs.mean / 100 for protocol in ("ep1", "ep2"))
