@@ -155,7 +155,7 @@ def test_one_forward_pass_for_each_slice_and_organ_gives_the_same(mixing, name, 
             if protocol.one_by_one:
                 means = [mixing.encode(image).mean((0, 2, 3)) for image in (shown, *(one[0] for one in alone))]
                 alike = torch.stack([torch.cosine_similarity(means[0], mean, dim=0) for mean in means[1:]])
-                weights = (alike / 0.02).softmax(0)
+                weights = (alike / 0.01).softmax(0)
             expected[organ, ..., index] = sum(w * answer for w, answer in zip(weights, answers, strict=True))
     for batch_size in (1, 3, 8):
         inferer = FewShotInferer(name, shots=shots, batch_size=batch_size)
