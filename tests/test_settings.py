@@ -285,7 +285,7 @@ def test_the_run_list_of_every_configuration_begins_with_the_check():
         ("crossval --override distance=false", "did you mean distances?"),
         ("crossval --override max_epochs", "takes ID=VALUE"),
         ("crossval --override max_epochs=[", "takes ID=VALUE"),
-        ("crossval --protocols ep9", "ep1, ep2 or k and a number"),
+        ("crossval --protocols ep9", "ep1, ep2, k and a number"),
         ("crossval --engine cloud", "local, ray or slurm"),
         ("crossval --task 99", "from 0 to 4"),
         ("crossval --folds 7", "folds are 0 to 4"),

@@ -109,6 +109,8 @@ class FewShotInferer(Inferer):
                 labelled = [index for index in volume if drawn[index]]
                 for chunk, slices in enumerate(protocol.support_slices(labelled) if labelled else []):
                     chosen[chunk] += slices
+            if protocol.one_by_one:  # where fewer are drawn than asked for, each answers once
+                chosen = [list(dict.fromkeys(slices)) for slices in chosen]
             chunks = protocol.query_chunks(depth, extent)
             rows = [[index, organ, *chosen[chunk]] for index, chunk in enumerate(chunks) if chunk >= 0]
             pairs.append(torch.tensor(rows, dtype=torch.long, device=labels.device).reshape(len(rows), -1))

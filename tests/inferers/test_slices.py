@@ -170,6 +170,16 @@ def test_one_drawn_slice_is_enough_for_ep1():
     assert foreground(FewShotInferer("ep1"), query, 1) == [[1, 1, 0]]
 
 
+def test_one_drawn_slice_answers_ep2k3_as_ep2():
+    query = case()
+    query.meta["support_label"][0][..., 3:] = 0
+    query.meta["support_label"][0][..., :2] = 0
+    few, one = (FewShotInferer(name) for name in ("ep2k3", "ep2"))
+    networks = Nearest(), Nearest()
+    assert torch.equal(few(query, networks[0]), one(query, networks[1]))
+    assert networks[0].calls == networks[1].calls and networks[0].related == networks[1].related
+
+
 def test_batches_do_not_change_the_answer():
     one, many = (FewShotInferer("ep2", batch_size=size)(case(), Nearest()) for size in (1, 64))
     assert torch.equal(one, many)
