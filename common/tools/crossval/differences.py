@@ -72,7 +72,7 @@ def paper_training(bundle: Path, dataset: str, overlays: Sequence[str] = ()) -> 
     """
     names = ["train", *(name for name in (dataset, "paper") if has_config(bundle, name)), *overlays]
     paper = _merged(bundle, names)
-    depth = None if "encoder_width" in paper else paper.get("encoder_depth")
+    depth = None if "encoder_width" in paper else paper.get("encoder_depth")  # ADNet in 3D replaces the ResNet
     encoder = "the paper's own" if depth is None else f"ResNet-{depth}"
     return encoder, _show("init", paper.get("init", "none")), _episodes(paper)
 
