@@ -27,7 +27,8 @@ class FewShotVolumeInferer(Inferer):
     Support volumes are cut into windows too, and an organ's shots are such windows.
 
     Args:
-        protocol: ``ep2`` segments the whole query, ``ep1`` only the slices of the organ's known extent.
+        protocol: ``ep2`` segments the whole query, and so does ``ep2k<number>``, since every drawn slice counts anyway;
+            ``ep1`` only the slices of the organ's known extent.
         support_slices: ``all`` drawn slices of the support count, or ``one``, the middle one of each organ (ADNet in
             3D, table 8).
         roi_size: window ``(X, Y, Z)`` in voxels; smaller volumes are padded with their minimum; None: ``volume_size``.
@@ -75,8 +76,8 @@ class FewShotVolumeInferer(Inferer):
         self.use_protocol(protocol)
 
     def use_protocol(self, name: str) -> None:
-        """Switch to protocol ``ep1`` or ``ep2``."""
-        if name not in ("ep1", "ep2"):
+        """Switch to protocol ``ep1``, ``ep2`` or ``ep2k<number>``."""
+        if not name.startswith(("ep1", "ep2")):
             raise InputError(f"a volume is segmented under protocol ep1 or ep2, got {name}")
         self.protocol = named_protocol(name)
 

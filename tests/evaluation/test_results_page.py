@@ -76,10 +76,16 @@ def test_a_configuration_that_has_changed_since_is_not_compared(tmp_path, write_
 
 
 def test_the_overview_shows_every_method_from_every_start(tmp_path, write_run, same):
-    """Brackets say where folds are missing; what is not in the queue is not shown."""
+    """Brackets say where folds are missing; what is not in the queue or was not measured is not shown."""
     for fold in range(5):
         write_run(same(0.4 + 0.1 * fold), fold, protocols=("ep1", "ep2"), variant="chaos_t2+cpu+short")
-    write_run(same(0.8), bundle="ssl_alpnet", variant="panet+chaos_t2+cpu+short")
+    write_run(same(0.8), protocols=("ep1", "ep2k5"), bundle="ssl_alpnet", variant="panet+chaos_t2+cpu+short")
+    as_it_comes = {
+        "variant": "cpu+untrained",
+        "configs": ["train", "chaos_t2", "cpu"],
+        "overrides": {"checkpoint": None},
+    }
+    write_run(same(0.1), **as_it_comes)
     write_run(same(0.9), bundle="crapnet", variant="chaos_t2+cpu+short")
     queue = tmp_path / "queue.yaml"
     queue.write_text(
@@ -90,8 +96,11 @@ def test_the_overview_shows_every_method_from_every_start(tmp_path, write_run, s
     page.write_text(f"{OVERVIEW[0]}\n{OVERVIEW[1]}\n")
     write_results_page(tmp_path, page, BUNDLES, queue)
     lines = [" ".join(line.split()) for line in page.read_text().splitlines() if line.startswith("|")]
-    assert lines[0] == "| | few, EP1 | few, EP2 | none, EP1 | none, EP2 |"
-    assert lines[2:] == ["| ADNet | 60.0 ± 14.1 | 60.0 ± 14.1 | – | – |", "| SSL-PANet | 80.0 (1 of 5) | – | – | – |"]
+    assert lines[0] == "| | few, EP1 | few, EP2 | few, EP2K5 | none, EP1 |"
+    assert lines[2:] == [
+        "| ADNet | 60.0 ± 14.1 | 60.0 ± 14.1 | – | 10.0 (1 of 5) |",
+        "| SSL-PANet | 80.0 (1 of 5) | – | 80.0 (1 of 5) | – |",
+    ]
     assert "SSL-PANet" in (tmp_path / CHART).read_text() and BEGIN not in page.read_text()
     with pytest.raises(InputError, match="page.md has an overview, which would be out of date: give its queue"):
         write_results_page(tmp_path, page, BUNDLES)

@@ -194,6 +194,7 @@ def test_ep1_keeps_to_the_extent_and_needs_it():
 
 
 def test_refusals():
+    assert not FewShotVolumeInferer("ep2k5").protocol.within_extent  # every drawn slice counts anyway
     with pytest.raises(InputError, match="ep1 or ep2, got k12"):
         FewShotVolumeInferer("k12")
     with pytest.raises(InputError, match="all or one, got two"):

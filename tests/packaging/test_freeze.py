@@ -63,6 +63,7 @@ def _random_weights(folder, overlays, settings, scan, checkpoint):
         **settings,
         **{"trained#configs": ["train", *overlays]},
         organs=[1],
+        protocol="ep2",
         precision="float32",
         checkpoint=None,
     ).parser

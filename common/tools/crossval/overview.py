@@ -15,15 +15,17 @@ from .comparison import NONE
 from .published import method_name
 from .queue import Entry
 from .results import Result, by_entry
-from .statistics import Summary, summarise_entry
+from .statistics import Score, Summary, summarise_entry
 from .table import Table
 
 PROTOCOLS = ("ep1", "ep2")
+_SHOWN = (*PROTOCOLS, "ep2k5")
 _COLOURS = ("#2f81d6", "#c4622d", "#2e9b5b", "#a85cc0")  # told apart by the colour-blind, on white and on black
 _LOOK: Any = {"svg.fonttype": "none", "svg.hashsalt": "overview", "axes.spines.top": False, "axes.spines.right": False}
 _NOTE = (
     "Mean Dice in percent over organs, and ± its population standard deviation over the folds. EP1: the organ's first "
-    "and last slice in the new scan are known; EP2: nothing is. Brackets say where folds are missing."
+    "and last slice in the new scan are known; EP2: nothing is; EP2K5: the same from five drawn slices. "
+    "Brackets say where folds are missing."
 )
 
 
@@ -55,27 +57,38 @@ class Overview:
             raise InputError(f"no result of {dataset} is of this queue; run fewshot crossval --queue first")
 
     def table(self, title: str) -> Table:
-        """Make the table: a line for each method, two columns for each start."""
-        header = ["", *(f"{start}, {protocol.upper()}" for start in self.starts for protocol in PROTOCOLS)]
-        rows = [
-            [name, *(self._cell(name, start, p) for start in self.starts for p in PROTOCOLS)] for name in self.lines
+        """Make the table: a line for each method, a column for each start and protocol that was measured."""
+        places = [
+            (start, p) for start in self.starts for p in _SHOWN if any(self._score(n, start, p) for n in self.lines)
         ]
-        return Table(title, header, rows, [_NOTE])
+        header = ["", *(f"{start}, {protocol.upper()}" for start, protocol in places)]
+        return Table(
+            title, header, [[name, *(self._cell(name, *place) for place in places)] for name in self.lines], [_NOTE]
+        )
 
     def chart(self, path: Path) -> None:
         """Draw the table: a dot for each start, with a line of the spread over the folds; written as SVG."""
         names = list(self.lines)
+        shown = [p for p in _SHOWN if any(self._score(name, start, p) for name in names for start in self.starts)]
         with rc_context(_LOOK):
-            figure = Figure(figsize=(9, 0.9 + 0.42 * len(names)), layout="constrained")
-            for axes, protocol in zip(figure.subplots(1, len(PROTOCOLS), sharey=True), PROTOCOLS, strict=True):
+            figure = Figure(figsize=(2 + 3.5 * len(shown), 0.9 + 0.42 * len(names)), layout="constrained")
+            for axes, protocol in zip(
+                figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown, strict=True
+            ):
                 for number, start in enumerate(self.starts):
-                    found = [(place, s.over_runs) for place, name in enumerate(names)
-                             if (s := self._summary(name, start, protocol)) is not None]  # fmt: skip
                     shift = 0.22 * (number - (len(self.starts) - 1) / 2)
-                    known = [(place + shift, one) for place, one in found if one is not None]
-                    axes.errorbar([one.mean for _, one in known], [place for place, _ in known],
-                                  xerr=[one.std or 0 for _, one in known], fmt="o", markersize=5, elinewidth=1,
-                                  color=_COLOURS[number % len(_COLOURS)], label=start)  # fmt: skip
+                    found = ((place + shift, self._score(name, start, protocol)) for place, name in enumerate(names))
+                    known = [(place, score) for place, score in found if score is not None]
+                    axes.errorbar(
+                        [score.mean for _, score in known],
+                        [place for place, _ in known],
+                        xerr=[score.std or 0 for _, score in known],
+                        fmt="o",
+                        markersize=5,
+                        elinewidth=1,
+                        color=_COLOURS[number % len(_COLOURS)],
+                        label=start,
+                    )
                 axes.set(xlim=(0, 100), title=protocol.upper(), xlabel="mean Dice, percent")
                 axes.grid(axis="x", alpha=0.3)
             axes.set_yticks(range(len(names)), names)
@@ -88,13 +101,17 @@ class Overview:
         results = self.lines[name].get(start)
         return None if results is None else summarise_entry(results, protocol)
 
-    def _cell(self, name: str, start: str, protocol: str) -> str:
+    def _score(self, name: str, start: str, protocol: str) -> Score | None:
         summary = self._summary(name, start, protocol)
-        if summary is None or summary.over_runs is None:
+        return None if summary is None else summary.over_runs
+
+    def _cell(self, name: str, start: str, protocol: str) -> str:
+        summary, score = self._summary(name, start, protocol), self._score(name, start, protocol)
+        if summary is None or score is None:
             return NONE
-        mean, done, all_ = summary.over_runs, len(summary.expected) - len(summary.absent), len(summary.expected)
-        text = f"{mean.mean:.1f}" if mean.std is None else f"{mean.mean:.1f} ± {mean.std:.1f}"
-        return text if done == all_ else f"{text} ({done} of {all_})"
+        done, expected = len(summary.expected) - len(summary.absent), len(summary.expected)
+        text = f"{score.mean:.1f}" if score.std is None else f"{score.mean:.1f} ± {score.std:.1f}"
+        return text if done == expected else f"{text} ({done} of {expected})"
 
 
 def _key(bundle: str, overlays: Sequence[str], setting: int, untrained: bool) -> tuple[str, frozenset[str], int, bool]:
