@@ -44,7 +44,6 @@ class Overview:
     def __init__(self, results: Sequence[Result], entries: Sequence[Entry], dataset: str) -> None:
         found = {_key(one[0].run.bundle, one[0].run.configs[1:], one[0].run.setting, one[0].run.untrained): one
                  for one in by_entry(results) if one[0].run.dataset == dataset}  # fmt: skip
-        self.starts = list(dict.fromkeys(entry.start for entry in entries))
         self.lines: dict[str, dict[str, list[Result]]] = {}
         for entry in entries:
             key = _key(entry.bundle.name, [*entry.config, dataset], entry.setting, entry.untrained)
@@ -53,6 +52,8 @@ class Overview:
                 name = method_name(run).removeprefix("untrained ")
                 name += f", setting {run.setting}" if run.setting != 1 else ""
                 self.lines.setdefault(name, {})[entry.start] = found[key]
+        done = {start for line in self.lines.values() for start in line}
+        self.starts = [start for start in dict.fromkeys(entry.start for entry in entries) if start in done]
         if not self.lines:
             raise InputError(f"no result of {dataset} is of this queue; run fewshot crossval --queue first")
 
