@@ -1,5 +1,7 @@
 """The plugin in a real napari window, driven as a person would."""
 
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -129,3 +131,14 @@ def test_a_list_of_scans_and_label_maps_of_files(window, scans, tmp_path):
     assert "a answer" not in hand.viewer.layers
     assert set(np.unique(hand.viewer.layers["c answer"].data)) <= {0, 1, 4}
     np.testing.assert_array_equal(AFFINE, nib.load(third).affine)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None lives for ever")
+def test_scrolling_does_not_give_none_away(window, scans):
+    """A Qt binding that returns None without owning it ends a long session with a crash."""
+    hand = window(scans[0])
+    before = sys.getrefcount(None)
+    for step in range(300):
+        hand.viewer.dims.set_current_step(2, step % 6)
+        hand.settle(0.005)
+    assert sys.getrefcount(None) > before - 1000
