@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -192,13 +193,24 @@ class _Encoded:
         """Return foreground probabilities ``(P, X, Y)`` of pairs ``(P, 2 + K)``, see ``pair_slices``."""
         # Each pair of query slice and support slices is related once, whichever organs share it.
         unique, place = rows[:, [0, *range(2, rows.shape[1])]].unique(dim=0, return_inverse=True)
+        place, order = place.sort(stable=True)
+        rows = rows[order]
         query, support = segmenter.relate(
             self.query_features[torch.searchsorted(self.query_slices, unique[:, 0].contiguous())],
             self.support_features[torch.searchsorted(self.support_slices, unique[:, 1:].contiguous())],
         )
+        if len(unique) < len(rows):
+            query, support = query[place], support[place]
         masks = self.labels[rows[:, 2:]] == self.organs[rows[:, 1]].reshape(-1, 1, 1, 1, 1)
-        scores = segmenter.segment(query[place], support[place], masks.to(self.dtype))
-        return segmenter.to_log_probabilities(scores, list(masks.shape[3:]))[:, 1].exp()
+        scores = segmenter.segment(query, support, masks.to(self.dtype))
+        answers = segmenter.to_log_probabilities(scores, list(masks.shape[3:]))[:, 1].exp()
+        return answers[order.argsort()]
+
+    @cached_property
+    def means(self) -> tuple[Tensor, Tensor]:
+        """Mean features ``(S, F)`` of the query's slices and of the support's."""
+        query, support = (part.float().flatten(2).mean(2) for part in (self.query_features, self.support_features))
+        return query, support
 
     def likeness(self, rows: Tensor) -> Tensor:
         """Weigh the support slices of each pair by how alike the whole slices are, from their mean features.
@@ -209,9 +221,8 @@ class _Encoded:
         Returns:
             Weights ``(P, K)`` with sum 1.
         """
-        means = [features.float().flatten(2).mean(2) for features in (self.query_features, self.support_features)]
-        query = means[0][torch.searchsorted(self.query_slices, rows[:, 0].contiguous())]
-        support = means[1][torch.searchsorted(self.support_slices, rows[:, 2:].contiguous())]
+        query = self.means[0][torch.searchsorted(self.query_slices, rows[:, 0].contiguous())]
+        support = self.means[1][torch.searchsorted(self.support_slices, rows[:, 2:].contiguous())]
         return (F.cosine_similarity(query.unsqueeze(1), support, dim=2) / _TEMPERATURE).softmax(1)
 
 

@@ -92,6 +92,11 @@ def label(run: Run) -> str:
     return f"{method_name(run)} ({scale})" if scale else method_name(run)
 
 
+def table_place(table: str) -> str:
+    """Name a paper's table or figure in print."""
+    return table if table.startswith("figure") else f"table {table}"
+
+
 def dataset_name(dataset: str) -> str:
     """Return a dataset's name in print."""
     return _DATASETS.get(dataset, dataset)
@@ -125,7 +130,7 @@ def _comparison(place: Place) -> Table:
         rows.append([name, *cells, str(summary.mean or MISSING), spread, runs])
         figures = published(summary.run, place.protocol) if of_paper else None  # of another scale it would say nothing
         if figures is not None:
-            lines = [f"  {figures.paper}'s paper, {_where(figures.table)}"], ["  difference"]
+            lines = [f"  {figures.paper}'s paper, {table_place(figures.table)}"], ["  difference"]
             for organ in [*place.organs, "mean"]:
                 ours = summary.mean if organ == "mean" else summary.scores.get(organ)
                 theirs = figures.dice.get(organ)
@@ -147,10 +152,6 @@ def _comparison(place: Place) -> Table:
         notes.append(_DIFFERENCE_NOTE)
     header = ["", *place.organs, "mean", "± over runs", "runs"]
     return Table(f"{place.title}: Dice, percent", header, rows, notes)
-
-
-def _where(table: str) -> str:
-    return table if table.startswith("figure") else f"table {table}"
 
 
 def _tests(summaries: Sequence[Summary]) -> Iterator[list[str]]:

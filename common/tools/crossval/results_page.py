@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...files.writing import write_text
-from .comparison import NONE, comparison_tables, dataset_name, label, places
+from .comparison import NONE, comparison_tables, dataset_name, label, places, table_place
 from .differences import Difference, differences, episodes, paper_training
 from .overview import PROTOCOLS, Overview
 from .provenance import config_hash
@@ -109,8 +109,8 @@ def _papers(dataset: str, results: Sequence[Result], bundles: Path) -> Table:
     lines: dict[tuple[str, str, str, int], dict[str, float]] = {}
     for row in all_figures():
         if row.dataset == dataset and "mean" in row.dice and row.method in shown:
-            place = row.table if row.table.startswith("figure") else f"table {row.table}"
-            lines.setdefault((row.method, row.paper, place, row.setting), {})[row.protocol] = row.dice["mean"]
+            line = (row.method, row.paper, table_place(row.table), row.setting)
+            lines.setdefault(line, {})[row.protocol] = row.dice["mean"]
     rows = []
     for (method, paper, place, setting), means in sorted(lines.items()):
         about = abouts[method]
