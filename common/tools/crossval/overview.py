@@ -10,7 +10,6 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ...errors import InputError
 from ...files.writing import whole_file
 from .comparison import NONE
 from .published import method_name
@@ -38,8 +37,8 @@ class Overview:
         entries: of the queue, which says the order of methods and starts.
         dataset: name.
 
-    Raises:
-        InputError: none of the results is of the queue.
+    Attributes:
+        summaries: by method, start and protocol; empty where none of the results is of the queue and the dataset.
     """
 
     def __init__(self, results: Sequence[Result], entries: Sequence[Entry], dataset: str) -> None:
@@ -53,8 +52,6 @@ class Overview:
                 name = method_name(run).removeprefix("untrained ")
                 name += f", setting {run.setting}" if run.setting != 1 else ""
                 measured |= {(name, entry.start, p): summarise_entry(found[key], p) for p in _SHOWN}
-        if not measured:
-            raise InputError(f"no result of {dataset} is of this queue; run fewshot crossval --queue first")
         self.summaries = {place: summary for place, summary in measured.items() if summary.over_runs is not None}
         self.names = list(dict.fromkeys(name for name, _, _ in measured))
         starts = {start for _, start, _ in measured}

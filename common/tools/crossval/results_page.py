@@ -21,7 +21,7 @@ from .table import Table, render
 
 BEGIN, END = "<!-- written by fewshot table: begin -->", "<!-- written by fewshot table: end -->"
 OVERVIEW = ("<!-- written by fewshot table --queue: begin -->", "<!-- written by fewshot table --queue: end -->")
-CHART = "overview.svg"  # beside the result files
+CHART = "overview-{}.svg"  # of a dataset, beside the result files
 UNKNOWN = "unknown"
 _NOTES = """Dice is taken per query volume, 2 tp / (2 tp + fp + fn) over its scored slices. A run's figure for an organ
 is the mean over its query volumes; an organ's figure the mean over runs (folds and repeats), ± their population
@@ -95,11 +95,16 @@ def _details(results: Sequence[Result], bundles: Path) -> list[str]:
 
 
 def _overview(results: Sequence[Result], bundles: Path, entries: Sequence[Entry], results_dir: Path) -> list[str]:
-    """Write one table of all methods and starts, and its chart."""
-    dataset = "chaos_t2"
-    overview = Overview(results, entries, dataset)
-    overview.chart(results_dir / CHART)
-    return [render([overview.table(f"{dataset_name(dataset)}, five folds")], "markdown").rstrip()]
+    """Write one table of all methods and starts for each dataset of the queue, and its chart."""
+    tables = []
+    for dataset in sorted({result.run.dataset for result in results}):
+        overview = Overview(results, entries, dataset)
+        if overview.summaries:
+            overview.chart(results_dir / CHART.format(dataset))
+            tables.append(overview.table(f"{dataset_name(dataset)}, five folds"))
+    if not tables:
+        raise InputError(f"none of the results in {results_dir} is of this queue; run fewshot crossval --queue first")
+    return [render(tables, "markdown").rstrip()]
 
 
 def _papers(dataset: str, results: Sequence[Result], bundles: Path) -> Table:
