@@ -72,7 +72,7 @@ def test_the_queue_of_the_results_page_names_overlays_that_go_together(names, co
         ("- adnet", "a queue is two lists, methods and starts; found \\['adnet'\\]"),
         ("methods: []", "a queue is two lists"),
         ("{methods: [{bundle: adnet}], folds: [0]}", "a queue is two lists"),
-        ("methods: {bundle: adnet}", "item 1 of methods is {'bundle': 'adnet'}"),
+        ("methods: {bundle: adnet}", "methods is {'bundle': 'adnet'}; it takes a list"),
         ("methods: [{config: [panet]}]", "item 1 of methods is {'config': \\['panet'\\]}; it takes bundle, config"),
         ("methods: [{bundle: adnet, fold: 1}]", "item 1 of methods names 'fold'; it takes bundle, config"),
         ("methods: [{bundle: adnet, config: cpu}]", "config is 'cpu'; it takes a list of overlays"),

@@ -129,9 +129,11 @@ def _items(path: Path, content: dict[str, Any], name: str, with_start: bool) -> 
     """Return the items of one of the lists after a look at their keys and types."""
     known = [key for key, (_, _, start) in _KEYS.items() if start == with_start or key == "config"]
     items = content.get(name) or [{}]
-    for number, item in enumerate(items if isinstance(items, list) else [items], 1):
+    if not isinstance(items, list):
+        raise InputError(f"{path}: {name} is {items!r:.80}; it takes a list, as in [{{{known[0]}: ...}}]")
+    for number, item in enumerate(items, 1):
         where = f"{path}: item {number} of {name}"
-        if not isinstance(items, list) or not isinstance(item, dict) or (not with_start and "bundle" not in item):
+        if not isinstance(item, dict) or (not with_start and "bundle" not in item):
             raise InputError(f"{where} is {item!r:.80}; it takes {', '.join(known)}, as in {{{known[0]}: ...}}")
         for key, value in item.items():
             if key not in known:
