@@ -1,4 +1,4 @@
-"""The page of ``fewshot report``: complete, honest, readable by keyboard in Chromium, and one file."""
+"""The page of ``fewshot report``: complete, honest, and one file."""
 
 import json
 import re
@@ -13,11 +13,9 @@ from PIL import Image
 from common.errors import InputError
 from common.tools.crossval.report import charts, gallery, write_report
 from common.tools.crossval.report.report import data_folders
-from tests.evaluation import chromium
 
 ROOT = Path(__file__).parents[2]
 ORGANS = ("left kidney", "right kidney", "spleen", "liver")
-LOSSES = {"iteration": [50, 100, 150], "loss": [2.0, 1.0, 0.5], "threshold": -9.87654}
 
 
 class Page(HTMLParser):
@@ -41,26 +39,6 @@ class Page(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-@pytest.fixture
-def results(tmp_path, write_run):
-    """Two methods, one of them over 5 folds of 4 cases with losses, one untrained."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for fold in range(5):
-        dice = {organ: rng.uniform(0.3, 0.9, 4).round(4).tolist() for organ in ORGANS}
-        if fold == 4:
-            dice["liver"][3] = None
-        manifest = {
-            "versions": {"torch": "2.13.0", "monai": "1.6.1"}, "device": "cpu", "config_sha256": "c" * 64,
-            "data_sha256": "d" * 64, "train_seconds": 95.0,
-        }  # fmt: skip
-        path = write_run(dice, fold, protocols=("ep1", "ep2"), folder=folder, manifest=manifest, variant="chaos_t2+cpu")
-        edit(path, training=LOSSES)
-    write_run({organ: [0.1, None] for organ in ORGANS}, 0, folder=folder, overrides={"checkpoint": None})
-    return folder
 
 
 def edit(path, **changes):
@@ -239,82 +217,3 @@ def test_contrast_in_light_and_dark():
             for name in ("ink", "soft", "accent"):
                 assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
         assert all(contrast(colour, colours["ground"]) >= 3 for colour in charts.COLOURS)
-
-
-@pytest.fixture
-def browser(tmp_path):
-    program = chromium.find()
-    if program is None:
-        pytest.skip("there is no Chromium: the page was not opened in a browser")
-    with chromium.Chromium(program, tmp_path / "profile") as window:
-        yield window
-
-
-def focused(browser, expression):
-    return browser.evaluate(f"document.activeElement.{expression}")
-
-
-def test_chromium_opens_it_in_light_and_dark(results, tmp_path, browser):
-    path = write_report(results)
-    corners = {}
-    for scheme in ("light", "dark"):
-        browser.open(path, scheme)
-        with Image.open(browser.screenshot(tmp_path / f"{scheme}.png")) as picture:
-            corners[scheme] = picture.convert("RGB").getpixel((2, 2))
-        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert min(corners["light"]) > 240 and max(corners["dark"]) < 40
-    assert browser.problems == []
-
-
-def test_labels_fit_as_chromium_draws_them(results, browser):
-    browser.open(write_report(results))
-    outside = """[...document.querySelectorAll("svg")].flatMap((svg) => {
-      const [width, height] = [svg.width.baseVal.value, svg.height.baseVal.value];
-      return [...svg.querySelectorAll("text")].filter((text) => {
-        const box = text.getBBox();
-        return box.x < 0 || box.x + box.width > width || box.y + box.height > height;
-      }).map((text) => text.textContent);
-    }).join()"""
-    assert browser.evaluate(outside) == ""
-    sizes = """[...document.querySelectorAll("svg, td, th, p, li, figcaption, summary, code")]
-      .map((element) => parseFloat(getComputedStyle(element).fontSize))"""
-    assert browser.evaluate(f"Math.min(...{sizes})") >= 13
-
-
-def test_keyboard(results, browser):
-    browser.open(write_report(results))
-    browser.press("Tab")
-    assert focused(browser, "textContent") == "Skip to the content"
-    assert browser.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
-    browser.press("Enter")
-    assert focused(browser, "id") == "content"
-    browser.press("Tab")
-    assert focused(browser, "getAttribute('aria-labelledby')") == "table-1"
-    assert browser.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
-    browser.evaluate("document.querySelectorAll('#cases summary')[1].focus()")
-    browser.press("Enter")
-    assert browser.evaluate("document.querySelectorAll('#cases details')[1].open")
-    browser.press("Tab")
-    assert focused(browser, "getAttribute('aria-labelledby')") == "cases-2"
-    for _ in range(5):
-        browser.press("Tab")
-    assert focused(browser, "tagName") == "BUTTON" and focused(browser, "textContent") == "Dice, %"
-    column = "[...document.querySelectorAll('#cases table')[1].tBodies[0].rows].map((row) => row.cells[4].textContent)"
-    before = browser.evaluate(column)
-    assert len(set(before)) > 50 and before.count("–") == 2
-    for direction in ("ascending", "descending"):
-        browser.press("Enter")
-        assert focused(browser, "parentElement.getAttribute('aria-sort')") == direction
-        order = sorted((text for text in before if text != "–"), key=float, reverse=direction == "descending")
-        assert browser.evaluate(column) == order + ["–"] * before.count("–")
-    assert browser.problems == []
-
-
-def test_narrow_window(results, browser):
-    path = write_report(results)
-    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False)
-    browser.open(path)
-    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
-    scrolling = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
-    assert browser.evaluate(f"{scrolling}.length") > 5
-    assert browser.evaluate(f"{scrolling}.every((box) => box.tabIndex === 0)")
