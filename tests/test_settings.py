@@ -1,4 +1,4 @@
-"""Wrong settings are refused in one line before any work, through both doors."""
+"""Wrong settings are refused in one line before any work."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_every_line_of_the_table_is_of_a_setting():
     assert set(ALLOWED) - defined - {"validate#load_support#organs"} == set()
 
 
-# --------------------------------------------------------------------------------------------------------------- doors
+# ----------------------------------------------------------------------------------------------------------- run lists
 
 
 def test_the_run_list_of_every_configuration_begins_with_the_check():

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ...data.folds import number_of_folds
 from ...errors import InputError
 from ...files.writing import write_text
 from .comparison import NONE, comparison_tables, dataset_name, label, places, table_place
@@ -101,7 +102,7 @@ def _overview(results: Sequence[Result], bundles: Path, entries: Sequence[Entry]
         overview = Overview(results, entries, dataset)
         if overview.summaries:
             overview.chart(results_dir / CHART.format(dataset))
-            tables.append(overview.table(f"{dataset_name(dataset)}, five folds"))
+            tables.append(overview.table(f"{dataset_name(dataset)}, folds: {number_of_folds(dataset)}"))
     if not tables:
         raise InputError(f"none of the results in {results_dir} is of this queue; run fewshot crossval --queue first")
     return [render(tables, "markdown").rstrip()]
